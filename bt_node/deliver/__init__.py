@@ -1,0 +1,1 @@
+"""Stage 7, back to the PACS: C-STORE SCU, one status per object. pynetdicom lives here."""

@@ -1,0 +1,1 @@
+"""What is true: facts, values and verdicts that every stage shares. Only numpy is allowed here."""

@@ -1,0 +1,263 @@
+"""Errors whose class is their verdict.
+
+Nobody reads message text to decide what happens next: a `Reject` means the input is unfit and will stay so,
+a `Hold` means that a person must decide, a `Retry` means that the same call may succeed later, an `Alarm` means
+that this node is broken and needs its administrator. Constructors take facts and word the message themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class BtNodeError(Exception):
+    """Base of all errors this project raises on purpose.
+
+    Attributes:
+        code: stable kebab-case word that the job book, the CLI and tests use to name this error.
+        message: one sentence with the facts, without patient data.
+        remedy: what the reader can do about it; may be empty.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(f"{message} {remedy}".strip())
+        self.message = message
+        self.remedy = remedy
+
+
+class Reject(BtNodeError):  # noqa: N818 - the verdict is the name
+    """The input is unfit and no retry will change that. The job ends in REJECTED with the reason."""
+
+    code = "rejected"
+
+
+class Hold(BtNodeError):  # noqa: N818
+    """The input may be fit but this node must not guess. The job waits in HELD for a person."""
+
+    code = "held"
+
+
+class Retry(BtNodeError):  # noqa: N818
+    """The surroundings failed (memory, disk, network); the same work may succeed later."""
+
+    code = "retry"
+
+
+class Alarm(BtNodeError):  # noqa: N818
+    """This node is misconfigured or broken; its administrator must act."""
+
+    code = "alarm"
+
+
+# ---------------------------------------------------------------- configuration
+
+
+class ConfigError(Alarm):
+    """config.toml or the environment holds one or more mistakes, all listed at once."""
+
+    code = "config-invalid"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"The configuration has {len(self.problems)} problem(s):\n{lines}")
+
+
+# ---------------------------------------------------------------- which series
+
+
+class RolesMissingError(Reject):
+    """At least one of the sequences the release needs is not in the study."""
+
+    code = "roles-missing"
+
+    def __init__(self, missing: Sequence[str], series_seen: int) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"No series found for {', '.join(self.missing)} among {series_seen} series.",
+            remedy="See set_aside in `bt-node jobs show` for the reason of each series; "
+            "send the missing series and the study is taken up again.",
+        )
+
+
+class RolesAmbiguousError(Hold):
+    """Several series fit one role equally well; a person must decide."""
+
+    code = "roles-ambiguous"
+
+    def __init__(self, role: str, candidates: Sequence[str]) -> None:
+        self.role = role
+        self.candidates = tuple(candidates)
+        super().__init__(f"More than one series fits {role} equally well: {'; '.join(self.candidates)}.")
+
+
+# ---------------------------------------------------------------- slices to volumes
+
+
+class GeometryError(Reject):
+    """The slices of a series do not form one regular volume."""
+
+    code = "geometry"
+
+    def __init__(self, series_uid: str, message: str) -> None:
+        self.series_uid = series_uid
+        super().__init__(f"Series {series_uid}: {message}")
+
+
+class SliceGapError(GeometryError):
+    """A slice is missing, or spacing along the normal is not even."""
+
+    code = "slice-gap"
+
+    def __init__(self, series_uid: str, gap_mm: float, expected_mm: float, after_mm: float) -> None:
+        self.gap_mm, self.expected_mm, self.after_mm = gap_mm, expected_mm, after_mm
+        super().__init__(
+            series_uid,
+            f"slices are {gap_mm:.2f} mm apart at position {after_mm:.1f} mm where {expected_mm:.2f} mm is expected; "
+            "a slice is missing or spacing is uneven.",
+        )
+
+
+class DuplicateSliceError(GeometryError):
+    """Two slices lie at the same position."""
+
+    code = "duplicate-slice"
+
+    def __init__(self, series_uid: str, position_mm: float) -> None:
+        super().__init__(
+            series_uid, f"two slices lie at the same position {position_mm:.2f} mm along the normal."
+        )
+
+
+class MixedOrientationError(GeometryError):
+    """Slices of one series are not parallel (a localizer, for example)."""
+
+    code = "mixed-orientation"
+
+    def __init__(self, series_uid: str, orientations: int) -> None:
+        super().__init__(series_uid, f"{orientations} different slice orientations in one series.")
+
+
+class MixedMatrixError(GeometryError):
+    """Slices of one series differ in matrix size or pixel spacing."""
+
+    code = "mixed-matrix"
+
+    def __init__(self, series_uid: str, kinds: Sequence[str]) -> None:
+        super().__init__(series_uid, f"slices differ in matrix or pixel spacing: {', '.join(kinds)}.")
+
+
+class PixelDataError(Reject):
+    """Pixel data is missing, truncated or cannot be decoded."""
+
+    code = "pixel-data"
+
+    def __init__(self, sop_instance_uid: str, detail: str) -> None:
+        self.sop_instance_uid = sop_instance_uid
+        super().__init__(f"Pixel data of instance {sop_instance_uid} cannot be decoded: {detail}")
+
+
+class RegistrationError(Reject):
+    """A sequence could not be brought onto the reference grid."""
+
+    code = "registration"
+
+    def __init__(self, role: str, detail: str) -> None:
+        super().__init__(f"{role} could not be registered to the reference series: {detail}")
+
+
+class BrainMaskError(Reject):
+    """No plausible brain was found in the volumes."""
+
+    code = "brain-mask"
+
+    def __init__(self, volume_ml: float, low_ml: float, high_ml: float) -> None:
+        self.volume_ml = volume_ml
+        super().__init__(
+            f"The brain mask holds {volume_ml:.0f} ml, outside the plausible {low_ml:.0f} to {high_ml:.0f} ml.",
+            remedy="The study may not show a whole head.",
+        )
+
+
+# ---------------------------------------------------------------- models
+
+
+class ReleaseError(Alarm):
+    """A model release folder is incomplete, or its manifest is wrong."""
+
+    code = "model-release"
+
+    def __init__(self, folder: str, detail: str) -> None:
+        super().__init__(f"Model release {folder}: {detail}")
+
+
+class WeightsMismatchError(ReleaseError):
+    """The weights file is not the one the manifest names."""
+
+    code = "weights-mismatch"
+
+    def __init__(self, folder: str, expected: str, actual: str) -> None:
+        super().__init__(
+            folder,
+            f"weights.safetensors has SHA-256 {actual}, but manifest.toml says {expected}. Nothing was loaded.",
+        )
+
+
+class OutOfDeviceMemoryError(Retry):
+    """The processor or GPU has too little memory right now."""
+
+    code = "out-of-memory"
+
+    def __init__(self, device: str) -> None:
+        super().__init__(f"Out of memory on {device}.")
+
+
+# ---------------------------------------------------------------- results
+
+
+class ReadBackError(Alarm):
+    """A written result object does not decode to what was meant; nothing leaves."""
+
+    code = "read-back"
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind} was written and read back, but differs: {detail}")
+
+
+class SpoolFileMissingError(Retry):
+    """A file that the job book knows is not in the spool."""
+
+    code = "spool-file-missing"
+
+    def __init__(self, sop_instance_uid: str) -> None:
+        super().__init__(f"Instance {sop_instance_uid} is in the job book but its file is not in the spool.")
+
+
+class LeaseLostError(Retry):
+    """Another worker owns this job now; this one must not write its result."""
+
+    code = "lease-lost"
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"The lease of job {job_id} was lost; its result was not written.")
+
+
+class IllegalMoveError(BtNodeError):
+    """A job was asked to move along an edge that the state table does not have, or was not in that state."""
+
+    code = "illegal-move"
+
+    def __init__(self, job_id: int, state: str, target: str) -> None:
+        super().__init__(f"Job {job_id} is {state} and cannot become {target}.")
+
+
+class JobNotFoundError(BtNodeError):
+    """No job with this number or StudyInstanceUID."""
+
+    code = "job-not-found"
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"No job {wanted}.")

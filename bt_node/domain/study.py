@@ -1,0 +1,191 @@
+"""Facts about studies, series and slices, and the choice of one series for each MR role.
+
+Facts are header values already read and typed; no DICOM library is needed to hold them. Free text of the scanner
+(descriptions) lives here in memory only: nothing of it may enter the job book or a log, because operators type
+names into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from bt_node.domain.errors import RolesAmbiguousError, RolesMissingError
+from bt_node.domain.geometry import FloatArray, Grid, Volume
+
+
+class Role(StrEnum):
+    """The four MR sequences a BraTS-like segmenter reads."""
+
+    T1 = "T1"
+    T1C = "T1C"  # T1 after contrast
+    T2 = "T2"
+    FLAIR = "FLAIR"
+
+
+class Plane(StrEnum):
+    """Slice plane nearest to the series' orientation."""
+
+    AXIAL = "axial"
+    CORONAL = "coronal"
+    SAGITTAL = "sagittal"
+
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """One 2D frame as it lies in the patient: a whole classic instance, or one frame of a multi-frame one.
+
+    Attributes:
+        sop_instance_uid: the instance that holds the frame.
+        frame: zero-based frame index inside the instance (0 for classic instances).
+        position: ImagePositionPatient, LPS mm, centre of the first pixel (PS3.3 C.7.6.2).
+        orientation: ImageOrientationPatient: unit vectors of increasing column index, then of increasing row index.
+        pixel_spacing: mm (between rows, between columns), as PixelSpacing says it (PS3.3 10.7.1.3).
+        rows: number of rows.
+        columns: number of columns.
+        slope: RescaleSlope (1 when absent).
+        intercept: RescaleIntercept (0 when absent).
+        instance_number: InstanceNumber or frame number, for messages only.
+    """
+
+    sop_instance_uid: str
+    frame: int
+    position: tuple[float, float, float]
+    orientation: tuple[float, float, float, float, float, float]
+    pixel_spacing: tuple[float, float]
+    rows: int
+    columns: int
+    slope: float = 1.0
+    intercept: float = 0.0
+    instance_number: int | None = None
+
+    @property
+    def normal(self) -> FloatArray:
+        """Unit vector along which slices stack: row direction × column direction (right-handed)."""
+        cosines = np.asarray(self.orientation, dtype=np.float64)
+        normal = np.cross(cosines[:3], cosines[3:])
+        return np.asarray(normal / np.linalg.norm(normal), dtype=np.float64)
+
+    @property
+    def depth_mm(self) -> float:
+        """Position along the normal, in mm."""
+        return float(np.dot(self.normal, self.position))
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """What the headers of one series say. Times are milliseconds unless named otherwise; None means absent."""
+
+    series_instance_uid: str
+    series_number: int | None
+    modality: str
+    sop_class_uid: str
+    slices: tuple[SliceFacts, ...]
+    description: str = ""
+    protocol_name: str = ""
+    image_type: tuple[str, ...] = ()
+    scanning_sequence: tuple[str, ...] = ()
+    sequence_variant: tuple[str, ...] = ()
+    scan_options: tuple[str, ...] = ()
+    sequence_name: str = ""
+    acquisition_type: str = ""  # MRAcquisitionType: 2D or 3D
+    echo_time_ms: float | None = None
+    repetition_time_ms: float | None = None
+    inversion_time_ms: float | None = None
+    flip_angle_deg: float | None = None
+    echo_train_length: int | None = None
+    b_value: float | None = None
+    contrast_agent: str = ""
+    acquired_at_s: float | None = (
+        None  # acquisition date and time as seconds since 1970, patient's local time
+    )
+    slice_thickness_mm: float | None = None
+    frame_of_reference_uid: str = ""
+    body_part: str = ""
+    manufacturer: str = ""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A series or instance that no role uses, with the reason. Nothing disappears silently."""
+
+    series_instance_uid: str
+    series_number: int | None
+    reason: str
+    instances: int = 0
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """All series of one study, and what could not be read as an image."""
+
+    study_instance_uid: str
+    series: tuple[SeriesFacts, ...]
+    set_aside: tuple[SetAside, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoleChoice:
+    """One series for one role, with the reason in words that carry no free text of the scanner."""
+
+    role: Role
+    series: SeriesFacts
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ambiguity:
+    """A role with more than one equally good candidate."""
+
+    role: Role
+    candidates: tuple[str, ...]  # "series 4 (axial, 27 slices, …)"
+
+
+@dataclass(frozen=True)
+class RoleAssignment:
+    """The outcome of choosing: roles with their series, and every other series with its reason."""
+
+    choices: Mapping[Role, RoleChoice]
+    set_aside: tuple[SetAside, ...]
+    ambiguous: tuple[Ambiguity, ...] = field(default=())
+
+    @property
+    def missing(self) -> tuple[Role, ...]:
+        """Roles without a series and without candidates."""
+        open_roles = {ambiguity.role for ambiguity in self.ambiguous}
+        return tuple(role for role in Role if role not in self.choices and role not in open_roles)
+
+    def require(self, roles: tuple[Role, ...]) -> None:
+        """Refuse to go on unless each of `roles` has one sure series.
+
+        Raises:
+            RolesMissingError: a role has no series.
+            RolesAmbiguousError: a role has several.
+        """
+        missing = [role.value for role in self.missing if role in roles]
+        if missing:
+            raise RolesMissingError(missing, len(self.choices) + len(self.set_aside))
+        for ambiguity in self.ambiguous:
+            if ambiguity.role in roles:
+                raise RolesAmbiguousError(ambiguity.role.value, ambiguity.candidates)
+
+
+@dataclass(frozen=True, eq=False)
+class StackedSeries:
+    """A series as a volume on its own grid; `slices[z]` is the frame that became plane z of the array."""
+
+    series_instance_uid: str
+    volume: Volume
+    slices: tuple[SliceFacts, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.slices) != self.volume.grid.shape[0]:
+            raise ValueError(f"{len(self.slices)} slices do not fit grid {self.volume.grid.shape}")
+
+    @property
+    def grid(self) -> Grid:
+        """The source grid."""
+        return self.volume.grid

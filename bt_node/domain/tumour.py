@@ -1,0 +1,136 @@
+"""Tumour regions, label maps, tumour types and findings.
+
+Regions after the BraTS challenge (Menze 2015, doi:10.1109/TMI.2014.2377694; Bakas 2017,
+doi:10.1038/sdata.2017.117). BraTS files write enhancing tumour as 4 (until 2020) or 3 (2023); inside this project the
+exclusive labels are always 1, 2, 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from bt_node.domain.geometry import BoolArray, Grid, LabelArray
+
+
+class Region(StrEnum):
+    """Exclusive regions (NCR, ED, ET) and the nested ones that BraTS scores (TC, WT)."""
+
+    NCR = "NCR"  # necrotic and non-enhancing tumour core
+    ED = "ED"  # peritumoural oedema
+    ET = "ET"  # enhancing tumour
+    TC = "TC"  # tumour core: NCR + ET
+    WT = "WT"  # whole tumour: NCR + ED + ET
+
+
+LABEL_OF: Mapping[Region, int] = {Region.NCR: 1, Region.ED: 2, Region.ET: 3}
+PARTS_OF: Mapping[Region, tuple[Region, ...]] = {
+    Region.NCR: (Region.NCR,),
+    Region.ED: (Region.ED,),
+    Region.ET: (Region.ET,),
+    Region.TC: (Region.NCR, Region.ET),
+    Region.WT: (Region.NCR, Region.ED, Region.ET),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """Exclusive tumour labels, uint8 (Z, Y, X): 0 background, 1 NCR, 2 ED, 3 ET."""
+
+    array: LabelArray
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.grid.shape:
+            raise ValueError(f"array {self.array.shape} does not fit grid {self.grid.shape}")
+        if self.array.dtype != np.uint8:
+            raise ValueError(f"a LabelMap is uint8, not {self.array.dtype}")
+        if self.array.size and int(self.array.max()) > max(LABEL_OF.values()):
+            raise ValueError(f"labels above {max(LABEL_OF.values())}: {int(self.array.max())}")
+        self.array.setflags(write=False)
+
+    def mask(self, region: Region) -> BoolArray:
+        """Voxels of a region (exclusive or nested), bool (Z, Y, X)."""
+        return np.isin(self.array, [LABEL_OF[part] for part in PARTS_OF[region]])
+
+    def volume_ml(self, region: Region) -> float:
+        """Millilitres of a region: voxels times voxel volume."""
+        return float(self.mask(region).sum()) * self.grid.voxel_volume_mm3 / 1000.0
+
+    @property
+    def is_empty(self) -> bool:
+        """No voxel is labelled."""
+        return not bool(self.array.any())
+
+
+class TumourType(StrEnum):
+    """What the classifier can name."""
+
+    GLIOMA = "glioma"
+    MENINGIOMA = "meningioma"
+    PITUITARY = "pituitary"
+    NONE = "no_tumour"
+
+
+@dataclass(frozen=True)
+class ReleaseIdentity:
+    """Which model said it: name and version of the release and SHA-256 (hex) of its weights."""
+
+    name: str
+    version: str
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class TumourTypeFinding:
+    """Probabilities over all tumour types (they sum to 1) and the slices they came from."""
+
+    probabilities: Mapping[TumourType, float]
+    slices_used: int
+    release: ReleaseIdentity
+
+    def __post_init__(self) -> None:
+        if set(self.probabilities) != set(TumourType):
+            raise ValueError(f"probabilities must name every tumour type, not {sorted(self.probabilities)}")
+        if abs(sum(self.probabilities.values()) - 1.0) > 1e-3:  # noqa: PLR2004
+            raise ValueError(f"probabilities must sum to 1, not {sum(self.probabilities.values()):.4f}")
+
+    @property
+    def top(self) -> TumourType:
+        """The most probable type."""
+        return max(self.probabilities, key=lambda kind: self.probabilities[kind])
+
+    @property
+    def certainty(self) -> float:
+        """Probability of the most probable type, 0 to 1."""
+        return self.probabilities[self.top]
+
+
+@dataclass(frozen=True)
+class RegionMeasurement:
+    """Size of one region on the source grid. Axes are the longest in-plane diameter of the largest connected part
+    on one source slice and the longest diameter perpendicular to it on that slice (RANO), in mm; None when absent.
+    """
+
+    region: Region
+    volume_ml: float
+    long_axis_mm: float | None = None
+    perpendicular_axis_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the models said about one study, on the source grid of the reference (T1c) series."""
+
+    measurements: Mapping[Region, RegionMeasurement]
+    segmenter: ReleaseIdentity
+    tumour_type: TumourTypeFinding | None = None
+    cautions: tuple[str, ...] = field(default=())
+
+    @property
+    def tumour_outlined(self) -> bool:
+        """Whether the segmenter marked anything at all."""
+        return self.measurements[Region.WT].volume_ml > 0

@@ -1,0 +1,1 @@
+"""Stage 4, what the models see: releases, networks, segmenter, classifier. torch and monai live here."""

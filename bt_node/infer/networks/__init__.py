@@ -1,0 +1,1 @@
+"""Networks: built from plain arguments, weights come from a release."""

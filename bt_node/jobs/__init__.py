@@ -1,0 +1,1 @@
+"""The job book: tables, guarded moves, claims, leases, history, outbox. SQLAlchemy lives here."""

@@ -1,0 +1,1 @@
+"""Stage 5, fit to leave? Plausibility of input and output."""

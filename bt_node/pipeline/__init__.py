@@ -1,0 +1,1 @@
+"""What happens, in order: the trip of one study."""

@@ -1,0 +1,1 @@
+"""Running processes: listener, worker, timetable, clock, logs. APScheduler lives here."""
