@@ -127,9 +127,7 @@ class DuplicateSliceError(GeometryError):
     code = "duplicate-slice"
 
     def __init__(self, series_uid: str, position_mm: float) -> None:
-        super().__init__(
-            series_uid, f"two slices lie at the same position {position_mm:.2f} mm along the normal."
-        )
+        super().__init__(series_uid, f"two slices lie at the same position {position_mm:.2f} mm along the normal.")
 
 
 class MixedOrientationError(GeometryError):

@@ -38,7 +38,7 @@ class Grid:
     direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if len(self.shape) != 3 or min(self.shape) < 1:  # noqa: PLR2004
+        if min(self.shape) < 1:
             raise ValueError(f"shape must be three positive sizes (Z, Y, X), not {self.shape}")
         if min(self.spacing) <= 0:
             raise ValueError(f"spacing must be positive, not {self.spacing}")
@@ -66,7 +66,8 @@ class Grid:
         """Map zero-based indices (..., 3) in order (z, y, x) to LPS millimetres (..., 3) in order (x, y, z)."""
         index_xyz = np.asarray(index_zyx, dtype=np.float64)[..., ::-1]
         scaled: FloatArray = index_xyz * np.asarray(self.spacing)
-        return scaled @ self.direction_matrix.T + np.asarray(self.origin)
+        world: FloatArray = scaled @ self.direction_matrix.T + np.asarray(self.origin)
+        return world
 
     def world_to_index(self, world_lps: npt.ArrayLike) -> FloatArray:
         """Map LPS millimetres (..., 3) to continuous indices (..., 3) in order (z, y, x)."""

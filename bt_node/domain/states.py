@@ -48,9 +48,7 @@ _LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
 
 LEGAL_MOVES: Mapping[JobState, frozenset[JobState]] = MappingProxyType(_LEGAL_MOVES)
 
-ENDED_STATES = frozenset(
-    {JobState.DONE, JobState.HELD, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED}
-)
+ENDED_STATES = frozenset({JobState.DONE, JobState.HELD, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED})
 
 
 def is_legal(source: JobState, target: JobState) -> bool:

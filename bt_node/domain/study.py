@@ -99,9 +99,7 @@ class SeriesFacts:
     echo_train_length: int | None = None
     b_value: float | None = None
     contrast_agent: str = ""
-    acquired_at_s: float | None = (
-        None  # acquisition date and time as seconds since 1970, patient's local time
-    )
+    acquired_at_s: float | None = None  # acquisition date and time as seconds since 1970, patient's local time
     slice_thickness_mm: float | None = None
     frame_of_reference_uid: str = ""
     body_part: str = ""

@@ -111,8 +111,10 @@ class TumourTypeFinding:
 
 @dataclass(frozen=True)
 class RegionMeasurement:
-    """Size of one region on the source grid. Axes are the longest in-plane diameter of the largest connected part
-    on one source slice and the longest diameter perpendicular to it on that slice (RANO), in mm; None when absent.
+    """Size of one region on the source grid.
+
+    Axes are the longest in-plane diameter of a connected part on one source slice and the longest diameter
+    perpendicular to it on that slice (RANO), in mm; None when the region is absent.
     """
 
     region: Region
