@@ -1,0 +1,46 @@
+# One command each. `make demo` and `make test` work in a fresh clone with Python 3.11.
+PYTHON ?= python3.11
+VENV   := .venv
+RUN    := $(VENV)/bin
+SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PEERS  := orthanc orthanc-dicomweb dcmtk postgresql dcm2niix pixelmed-apps default-jre-headless
+
+.PHONY: help demo test check peers bench format clean
+
+help:
+	@echo "make demo    install, start a node and a fake PACS, send a phantom study, show what came back"
+	@echo "make peers   install the programs that the tests talk to (apt: $(PEERS))"
+	@echo "make test    linters, types, import contracts and the whole test suite"
+	@echo "make bench   the figures of bench/README.md"
+
+# Plain pip: other installers resolve torch to gigabytes of CUDA even where there is no GPU.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/.installed
+	$(RUN)/bt-node demo
+
+check: $(VENV)/.installed
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+test: check
+	$(RUN)/pytest $(PYTEST_ARGS)
+
+peers:
+	$(SUDO) apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PEERS)
+
+bench: $(VENV)/.installed
+	$(RUN)/python -m bench
+
+format: $(VENV)/.installed
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+clean:
+	rm -rf $(VENV) var demo-output
