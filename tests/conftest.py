@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _BESIDE_PYTHON = Path(sys.executable).parent
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def peer() -> Callable[[str], str]:
     """Path of a peer program; missing means skip, or failure where BT_NODE_REQUIRE_PEERS=1 (as in CI)."""
 

@@ -1,0 +1,5 @@
+"""The real Orthanc of the session."""
+
+from orthanc import orthanc
+
+__all__ = ["orthanc"]
