@@ -180,6 +180,15 @@ class BrainMaskError(Reject):
         )
 
 
+class PictureError(Reject):
+    """A 2D picture shows no head that could be classified, or its file cannot be read as an image."""
+
+    code = "picture"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"The picture cannot be classified: {detail}.")
+
+
 # ---------------------------------------------------------------- models
 
 

@@ -13,6 +13,9 @@ _BUILDERS: Mapping[str, str] = {
     "unet": "bt_node.infer.networks.unet:build_unet",
     "segresnet": "bt_node.infer.networks.segresnet:build_segresnet",
     "segresnet_vae": "bt_node.infer.networks.segresnet:build_segresnet_vae",
+    "vgg16": "bt_node.infer.networks.vgg:VGG16",
+    "resnet50": "bt_node.infer.networks.resnet:ResNet50",
+    "efficientnet_b0": "bt_node.infer.networks.efficientnet:EfficientNetB0",
 }
 
 
@@ -31,7 +34,8 @@ def build_network(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
         arguments: the table `[network.arguments]`.
 
     Returns:
-        A module that maps float (batch, in_channels, Z, Y, X) to logits (batch, out_channels, Z, Y, X).
+        A module that maps float (batch, in_channels, Z, Y, X) to logits (batch, out_channels, Z, Y, X); a
+        classifier's maps (batch, 3, Y, X) to logits (batch, classes).
 
     Raises:
         NetworkArgumentsError: unknown name, unknown or impossible arguments.

@@ -1,0 +1,152 @@
+"""The 2D classifier: slices in, one finding with a probability for each tumour type out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import nn
+
+from bt_node.domain.errors import OutOfDeviceMemoryError, PictureError, ReleaseError
+from bt_node.domain.geometry import FloatArray, ImageArray
+from bt_node.domain.tumour import ReleaseIdentity, TumourType, TumourTypeFinding
+from bt_node.infer.networks.build import NetworkArgumentsError, build_network
+from bt_node.infer.picture import NORMALISATIONS, frame_head, to_network
+from bt_node.infer.release import ClassifierManifest, Release, read_verified_weights
+
+_BATCH = 32
+_FILE_FORMATS = ("PNG", "JPEG")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A loaded release on one device. Build it with `load_classifier`.
+
+    Computes in float32: a slice takes some 20 ms on two cores, so that bfloat16 would save nothing that is felt,
+    and the third digit of a probability would change with the machine.
+    """
+
+    network: nn.Module
+    manifest: ClassifierManifest
+    identity: ReleaseIdentity
+    device: torch.device
+
+    def classify(self, slices: Sequence[ImageArray]) -> TumourTypeFinding:
+        """Name the tumour type that the slices of one study show.
+
+        The finding is the arithmetic mean of the slices' calibrated probabilities (a linear opinion pool).
+        Neighbouring slices repeat one another, so multiplying them, or averaging logarithms, would let one sure but
+        wrong slice (a vessel, an artefact) veto the others and would claim more certainty than the slices hold.
+
+        Args:
+            slices: intensities (Y, X) of axial T1c slices with skull, any size and unit; rows run from anterior to
+                posterior, columns from the patient's right to left. Slices without a head are left out.
+
+        Returns:
+            Probabilities that sum to 1, and the number of slices that were used.
+
+        Raises:
+            PictureError: no slice shows a head.
+            OutOfDeviceMemoryError: the device is full right now.
+        """
+        framed = self._frame(slices)
+        probabilities = self.probabilities(framed).mean(axis=0)
+        return self._finding(probabilities, len(framed))
+
+    def probabilities(self, framed: ImageArray) -> FloatArray:
+        """Calibrated probabilities (N, classes), in the manifest's order of classes, of framed pictures (N, S, S)."""
+        scaled = self.logits(framed) / self.manifest.output.temperature
+        scaled = scaled - scaled.max(axis=1, keepdims=True)
+        exponential = np.exp(scaled)
+        return np.asarray(exponential / exponential.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    def logits(self, framed: ImageArray) -> FloatArray:
+        """What the network says, before temperature: (N, classes) of framed pictures (N, S, S)."""
+        parts = []
+        try:
+            with torch.inference_mode():
+                for start in range(0, len(framed), _BATCH):
+                    grey = torch.from_numpy(framed[start : start + _BATCH]).to(self.device)
+                    logits = self.network(to_network(grey, self.manifest.input.normalisation))
+                    parts.append(logits.float().cpu().numpy())
+        except torch.OutOfMemoryError as error:
+            raise OutOfDeviceMemoryError(str(self.device)) from error
+        return np.concatenate(parts).astype(np.float64)
+
+    def _frame(self, slices: Sequence[ImageArray]) -> ImageArray:
+        framed = []
+        refused = PictureError("there are no slices")
+        for picture in slices:
+            try:
+                framed.append(frame_head(picture, self.manifest.input.size))
+            except PictureError as error:
+                refused = error
+        if not framed:
+            raise refused
+        return np.stack(framed)
+
+    def _finding(self, probabilities: FloatArray, slices_used: int) -> TumourTypeFinding:
+        by_type: Mapping[TumourType, float] = {
+            kind: float(value) for kind, value in zip(self.manifest.output.classes, probabilities, strict=True)
+        }
+        return TumourTypeFinding(by_type, slices_used, self.identity)
+
+
+def load_classifier(release: Release, device: torch.device) -> Classifier:
+    """Build the release's network and load its weights, in float32, ready for inference.
+
+    Raises:
+        WeightsMismatchError: the weights are not the ones the manifest names.
+        ReleaseError: not a classifier, an unknown normalisation, or weights that do not fit the network.
+    """
+    manifest, folder = release.manifest, release.folder.name
+    if not isinstance(manifest, ClassifierManifest):
+        raise ReleaseError(folder, f"a classifier is needed, but kind is {manifest.kind!r}")
+    if manifest.input.normalisation not in NORMALISATIONS:
+        known = ", ".join(NORMALISATIONS)
+        raise ReleaseError(folder, f"normalisation is {manifest.input.normalisation!r}; known are {known}")
+    content = read_verified_weights(release)
+    arguments = {"classes": len(manifest.output.classes), **manifest.network.arguments}
+    try:
+        network = build_network(manifest.network.architecture, arguments)
+        weights = {name: value.float() for name, value in safetensors.torch.load(content).items()}
+        network.load_state_dict(weights)
+    except NetworkArgumentsError as error:
+        raise ReleaseError(folder, str(error)) from error
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        detail = str(error).splitlines()[0]
+        raise ReleaseError(folder, f"the weights do not fit {manifest.network.architecture}: {detail}") from error
+    return Classifier(network.eval().to(device), manifest, release.identity, device)
+
+
+def read_picture(path: Path) -> ImageArray:
+    """Read a PNG or JPEG file as grey intensities, float32 (Y, X). Colour is reduced to luminance.
+
+    Raises:
+        PictureError: the file cannot be read, or is neither PNG nor JPEG.
+    """
+    try:
+        with Image.open(io.BytesIO(path.read_bytes()), formats=_FILE_FORMATS) as image:
+            # 16-bit PNG opens as I;16 and must not be cut to 8 bits.
+            grey = image if image.mode in {"I", "I;16", "F"} else image.convert("L")
+            return np.asarray(grey, dtype=np.float32)
+    except UnidentifiedImageError as error:
+        raise PictureError("the file is neither PNG nor JPEG") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        # Pillow reports a damaged PNG as SyntaxError; an OSError may hold the path, so only its class is told.
+        raise PictureError(f"the file cannot be read ({type(error).__name__})") from error
+
+
+def classify_files(paths: Sequence[Path], classifier: Classifier) -> tuple[TumourTypeFinding, ...]:
+    """One finding for each picture file, in the order given; each file is taken as one slice.
+
+    Raises:
+        PictureError: a file cannot be read, or shows no head.
+    """
+    return tuple(classifier.classify([read_picture(path)]) for path in paths)
