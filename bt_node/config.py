@@ -1,0 +1,419 @@
+"""config.toml and the environment, checked once into one frozen value; every problem is listed at once.
+
+Plain pydantic is enough here: the overlay of `BT_NODE_SECTION__KEY` variables is a few lines, which remember where
+each value came from, so that a problem names the line or the variable to mend. (Importing pydantic-settings costs
+another 60 ms, an eighth of the time that `bt-node jobs list` may take to start.)
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from bt_node.domain.errors import ConfigError
+
+DEFAULT_FILE = Path("config.toml")
+ENVIRONMENT_PREFIX = "BT_NODE_"
+
+_DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "postgres")
+_SQLITE_FILE = "sqlite:///"
+
+# ---------------------------------------------------------------- kinds of values
+
+
+def _ae_title(value: str) -> str:
+    # PS3.5 Table 6.2-1, VR AE: at most 16 bytes of the default repertoire, no backslash, no control characters.
+    if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", value) or value != value.strip():
+        raise ValueError("an AE title has 1 to 16 ASCII characters, no backslash, no space at its ends")
+    return value
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise ValueError('use "auto", "cpu", "cuda" or "cuda:1"')
+    return value
+
+
+def _window(value: str) -> str:
+    clock = r"([01]\d|2[0-3]):[0-5]\d"
+    if value and (not re.fullmatch(f"{clock}-{clock}", value) or len(set(value.split("-"))) == 1):
+        raise ValueError('use two different times of day, like "20:00-06:00", or "" for always')
+    return value
+
+
+_CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 6))
+_CRON_TERM = re.compile(r"(?:\*|(?P<first>\d+|[a-z]{3})(?:-(?P<last>\d+|[a-z]{3}))?)(?:/[1-9]\d*)?", re.IGNORECASE)
+
+
+def _cron(value: str) -> str:
+    fields = value.split()
+    if fields and len(fields) != len(_CRON_FIELDS):
+        raise ValueError(f"a cron expression has 5 fields (minute hour day month weekday), this has {len(fields)}")
+    for text, (name, low, high) in zip(fields, _CRON_FIELDS, strict=False):
+        for term in text.split(","):
+            match = _CRON_TERM.fullmatch(term)
+            numbers = [int(part) for part in match.groups() if part and part.isdigit()] if match else [-1]
+            if not all(low <= number <= high for number in numbers):
+                raise ValueError(f"{term!r} is not a cron term for the {name} ({low} to {high})")
+    return value
+
+
+def _database_url(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    if not separator or scheme not in _DATABASE_SCHEMES:
+        raise ValueError("use sqlite:///path/to/file.db or postgresql://user:password@host/database")
+    if scheme == "sqlite" and rest.strip("/") in ("", ":memory:"):
+        raise ValueError("listener and worker are two processes, so SQLite needs a file: sqlite:///path/to/file.db")
+    return value
+
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Host = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Table(BaseModel):
+    """One table of config.toml: frozen, and unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+
+
+# ---------------------------------------------------------------- the tables
+
+
+class Listener(_Table):
+    """How the node is reached by C-STORE and C-ECHO."""
+
+    ae_title: AeTitle = "BT_NODE"
+    host: Host = "0.0.0.0"  # noqa: S104 - a PACS node is there to be reached; [[sources]] says by whom
+    port: Annotated[int, Field(ge=0, le=65535)] = 11112
+    accept_unknown_sources: bool = False
+    max_associations: Count = 20
+    association_timeout_seconds: Seconds = 30
+    network_timeout_seconds: Seconds = 60
+    max_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)] = 131072
+
+
+class Source(_Table):
+    """A peer that may send to this node; host "*" means from any address."""
+
+    ae_title: AeTitle
+    host: Host = "*"
+
+
+class Destination(_Table):
+    """A peer that gets the results; `name` is the word for it in the job book and the CLI."""
+
+    name: Name
+    ae_title: AeTitle
+    host: Host
+    port: Annotated[int, Field(ge=1, le=65535)] = 104
+
+
+class Storage(_Table):
+    """Where received and made objects lie, and how long."""
+
+    spool: Path = Path("var/spool")
+    min_free_mib: Annotated[int, Field(ge=0)] = 2048
+    retention_days: Annotated[float, Field(ge=0)] = 30
+
+
+class Database(_Table):
+    """Where the job book lies. The URL may hold a password: show `safe_url`, never `url`."""
+
+    url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///var/bt-node.db"
+
+    @property
+    def safe_url(self) -> str:
+        """The URL with its password replaced, for logs and screens."""
+        in_authority = re.sub(r"(?<=://)([^:/@]*):.*@", r"\1:***@", self.url)
+        return re.sub(r"(?<=[?&]password=)[^&]*", "***", in_authority)
+
+    def __repr_args__(self) -> Iterator[tuple[str, str]]:
+        yield "url", self.safe_url
+
+
+class Completeness(_Table):
+    """When a study counts as complete."""
+
+    quiet_seconds: Annotated[float, Field(ge=0)] = 30
+    stale_association_seconds: Seconds = 300
+
+
+class Schedule(_Table):
+    """When the worker works, and how often it looks."""
+
+    cron: Annotated[str, AfterValidator(_cron)] = ""
+    window: Annotated[str, AfterValidator(_window)] = ""
+    sweep_seconds: Seconds = 5
+    claim_seconds: Seconds = 2
+    deliver_seconds: Seconds = 5
+    lease_seconds: Annotated[float, Field(ge=10)] = 120
+    max_attempts: Count = 3
+    retry_pause_seconds: Seconds = 60
+
+    @model_validator(mode="after")
+    def _one_timetable(self) -> Schedule:
+        if self.cron and self.window:
+            raise ValueError("cron and window exclude each other: keep one and leave the other empty")
+        return self
+
+
+class Delivery(_Table):
+    """How results are sent again when a destination does not take them."""
+
+    first_pause_seconds: Seconds = 30
+    max_pause_seconds: Seconds = 1800
+    give_up_hours: Seconds = 72
+    timeout_seconds: Seconds = 60
+
+    @model_validator(mode="after")
+    def _pauses_grow(self) -> Delivery:
+        if self.max_pause_seconds < self.first_pause_seconds:
+            raise ValueError("max_pause_seconds is below first_pause_seconds")
+        return self
+
+
+class Models(_Table):
+    """Which model releases answer; each is a folder below `folder`."""
+
+    folder: Path = Path("models")
+    segmenter: Name = "bt-segmenter-0.1"
+    classifier: Name = "bt-classifier-0.1"
+
+
+class Device(_Table):
+    """What the networks run on."""
+
+    name: Annotated[str, AfterValidator(_device)] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+
+
+class Logging(_Table):
+    """How much is logged."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+def _differ_in_name(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
+    names = [destination.name for destination in destinations]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each needs a name of its own; more than one is called {', '.join(twice)}")
+    return destinations
+
+
+class Config(_Table):
+    """The whole configuration. `Config()` holds the defaults; `load_config` also makes paths absolute."""
+
+    listener: Listener = Listener()
+    sources: tuple[Source, ...] = ()
+    destinations: Annotated[tuple[Destination, ...], AfterValidator(_differ_in_name)] = ()
+    storage: Storage = Storage()
+    database: Database = Database()
+    completeness: Completeness = Completeness()
+    schedule: Schedule = Schedule()
+    delivery: Delivery = Delivery()
+    models: Models = Models()
+    device: Device = Device()
+    logging: Logging = Logging()
+
+
+# ---------------------------------------------------------------- loading
+
+
+def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the file, lay `BT_NODE_SECTION__KEY` variables of `environ` over it, check all of it.
+
+    Args:
+        path: the TOML file. None means `config.toml` in the current folder, or the defaults where there is none.
+        environ: usually `os.environ`. `BT_NODE_LISTENER__PORT=104` sets one key; `BT_NODE_SOURCES` and
+            `BT_NODE_DESTINATIONS` replace a list, as JSON. Other `BT_NODE_…` names without `__` are not ours.
+
+    Returns:
+        The configuration; spool, models folder and SQLite file are absolute, relative to the file's folder.
+
+    Raises:
+        ConfigError: with all problems, each with `file:line` or the variable to mend.
+    """
+    file = _Text.read(path)
+    overlay = _Overlay.read(environ)
+    problems = [*file.problems, *overlay.problems]
+    try:
+        config = Config.model_validate(overlay.laid_over(file.values))
+    except ValidationError as invalid:
+        problems += [_worded(error, file, overlay) for error in invalid.errors(include_url=False)]
+        raise ConfigError(problems) from None
+    if problems:
+        raise ConfigError(problems)
+    return _anchored(config, file.folder)
+
+
+_Where = tuple[str | int, ...]
+
+
+class _Text(NamedTuple):
+    """What the file says, and on which line it says it."""
+
+    name: str
+    folder: Path
+    values: dict[str, Any]
+    lines: dict[_Where, int]
+    problems: list[str]
+
+    @classmethod
+    def read(cls, path: Path | None) -> _Text:
+        if path is None and not DEFAULT_FILE.exists():
+            return cls("defaults", Path.cwd(), {}, {}, [])
+        path = path or DEFAULT_FILE
+        name, folder = str(path), path.absolute().parent
+        try:
+            text = path.read_text(encoding="utf-8")
+            return cls(name, folder, tomllib.loads(text), _lines_of_keys(text), [])
+        except (OSError, UnicodeDecodeError) as failure:
+            reason = failure.strerror if isinstance(failure, OSError) else "not UTF-8"
+            return cls(name, folder, {}, {}, [f"{name}: cannot be read: {reason}"])
+        except tomllib.TOMLDecodeError as failure:
+            return cls(name, folder, {}, {}, [_syntax_problem(name, str(failure))])
+
+
+def _syntax_problem(name: str, message: str) -> str:
+    found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+    line = f":{found[1]}" if found and found[1] else ""
+    return f"{name}{line}: not valid TOML: {message[: found.start()] if found else message}"
+
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"\s*([\w\"'.\- ]+?)\s*=")
+
+
+def _lines_of_keys(text: str) -> dict[_Where, int]:
+    """Line number (from 1) of each key and table header, arrays of tables counted from 0."""
+    lines: dict[_Where, int] = {}
+    table: _Where = ()
+    tables_in: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            name = header[2].strip("\"'")
+            table = tuple(name.split("."))
+            if header[1] == "[[":
+                lines.setdefault(table, number)
+                table = (name, tables_in.get(name, 0))
+                tables_in[name] = tables_in.get(name, 0) + 1
+            lines[table] = number
+        elif key := _KEY.match(line):
+            lines[table + tuple(part.strip(" \"'") for part in key[1].split("."))] = number
+    return lines
+
+
+class _Overlay(NamedTuple):
+    """What the environment says, and which variable says it."""
+
+    values: dict[_Where, Any]
+    variables: dict[_Where, str]
+    problems: list[str]
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> _Overlay:
+        overlay = cls({}, {}, [])
+        for variable in sorted(environ):
+            where = _place_of(variable)
+            if where is None:
+                continue
+            overlay.variables[where] = variable
+            try:
+                overlay.values[where] = environ[variable] if len(where) > 1 else json.loads(environ[variable])
+            except json.JSONDecodeError as failure:
+                overlay.problems.append(f"{variable}: not valid JSON: {failure}")
+        return overlay
+
+    def laid_over(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        merged = dict(values)
+        for (section, *key), value in self.values.items():
+            if not key:
+                merged[str(section)] = value
+            elif isinstance(merged.get(str(section), {}), dict):  # otherwise the file's own mistake is reported
+                merged[str(section)] = {**merged.get(str(section), {}), str(key[0]): value}
+        return merged
+
+
+_LISTS = {name for name, field in Config.model_fields.items() if get_args(field.annotation)}
+
+
+def _place_of(variable: str) -> _Where | None:
+    """BT_NODE_LISTENER__PORT is ("listener", "port"); BT_NODE_SOURCES is ("sources",); others are not ours."""
+    if not variable.upper().startswith(ENVIRONMENT_PREFIX):
+        return None
+    section, separator, key = variable[len(ENVIRONMENT_PREFIX) :].lower().partition("__")
+    if separator:
+        return (section, key)
+    return (section,) if section in _LISTS else None
+
+
+# ---------------------------------------------------------------- problems, worded for the person who mends them
+
+
+def _worded(error: ErrorDetails, file: _Text, overlay: _Overlay) -> str:
+    where = error["loc"]
+    key = _dotted(where)
+    origin = _origin(where, file, overlay)
+    if error["type"] == "extra_forbidden":
+        return f"{origin}: unknown key {key}{_suggestion(where)}"
+    if error["type"] == "missing":
+        return f"{origin}: {key} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    message = re.sub(r"^(Input|String) should ", "must ", message)
+    given = error["input"]
+    shown = f", not {given!r}" if isinstance(given, str | int | float) and where[:1] != ("database",) else ""
+    return f"{origin}: {f'{key}: ' if key else ''}{message}{shown}"
+
+
+def _dotted(where: _Where) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
+
+
+def _origin(where: _Where, file: _Text, overlay: _Overlay) -> str:
+    for variable_at, variable in overlay.variables.items():
+        if where[: len(variable_at)] == variable_at or (where == variable_at[:1] and where not in file.lines):
+            return variable
+    for length in range(len(where), 0, -1):
+        if line := file.lines.get(where[:length]):
+            return f"{file.name}:{line}"
+    return file.name
+
+
+def _suggestion(where: _Where) -> str:
+    *parents, wrong = where
+    table: Any = Config
+    for parent in parents:
+        if isinstance(parent, str):
+            annotation = table.model_fields[parent].annotation
+            table = get_args(annotation)[0] if get_args(annotation) else annotation
+    near = difflib.get_close_matches(str(wrong), table.model_fields, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(table.model_fields)}"
+
+
+# ---------------------------------------------------------------- paths
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """Make spool, models folder and SQLite file absolute, relative to the configuration file's folder."""
+    url = config.database.url
+    if url.startswith(_SQLITE_FILE):
+        url = f"{_SQLITE_FILE}{folder / url.removeprefix(_SQLITE_FILE)}"
+    tables = {
+        "storage": config.storage.model_copy(update={"spool": folder / config.storage.spool.expanduser()}),
+        "models": config.models.model_copy(update={"folder": folder / config.models.folder.expanduser()}),
+        "database": config.database.model_copy(update={"url": url}),
+    }
+    return config.model_copy(update=tables)
