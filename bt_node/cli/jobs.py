@@ -1,0 +1,115 @@
+"""`bt-node jobs`: what every study is doing, and why."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated, Any, Optional
+
+import typer
+
+from bt_node.cli.context import print_json, print_table, state_of
+from bt_node.domain.states import JobState
+
+app = typer.Typer(help="Show and steer jobs, one for each study.", no_args_is_help=True)
+
+JobArgument = Annotated[str, typer.Argument(metavar="ID", help="Job number or StudyInstanceUID.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.command("list")
+def list_jobs(
+    context: typer.Context,
+    state: Annotated[Optional[JobState], typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, newest first."""
+    summaries = [summary.as_dict() for summary in state_of(context).open_book().summaries(state, limit)]
+    if as_json:
+        print_json(summaries)
+        return
+    columns = ("id", "state", "images", "attempts", "updated", "StudyInstanceUID", "reason")
+    keys = ("id", "state", "images", "attempts", "updated_at", "study_instance_uid", "reason")
+    print_table("Jobs", columns, [[summary[key] for key in keys] for summary in summaries])
+
+
+@app.command("show")
+def show(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+    """Show one job: state and reason, roles, findings, results, history, times."""
+    view = state_of(context).open_book().view(job)
+    if as_json:
+        print_json(view)
+        return
+    _print_view(view)
+
+
+@app.command("retry")
+def retry(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+    """Take an ended job up again: a failed delivery is sent again, anything else is analysed again."""
+    book = state_of(context).open_book()
+    state = book.retry(book.view(job)["id"], _actor())
+    _print_move(book.view(job), state, as_json)
+
+
+@app.command("cancel")
+def cancel(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+    """Stop a job. What was delivered stays delivered."""
+    book = state_of(context).open_book()
+    state = book.cancel(book.view(job)["id"], _actor())
+    _print_move(book.view(job), state, as_json)
+
+
+def _actor() -> str:
+    """Who asked, for the history: the operator's account on this machine."""
+    return f"cli:{getpass.getuser()}"
+
+
+def _print_move(view: dict[str, Any], state: JobState, as_json: bool) -> None:
+    if as_json:
+        print_json(view)
+    else:
+        typer.echo(f"Job {view['id']} is {state.value}.")
+
+
+def _print_view(view: dict[str, Any]) -> None:
+    typer.echo(f"Job {view['id']}  {view['state']}  study {view['study_instance_uid']}")
+    for key in ("reason", "waiting_for"):
+        if view.get(key):
+            typer.echo(f"  {key.replace('_', ' ')}: {view[key]}")
+    print_table(
+        "Roles",
+        ("role", "series", "SeriesInstanceUID", "reason"),
+        [(r["role"], r["series_number"], r["series_instance_uid"], r["reason"]) for r in view["roles"]],
+    )
+    print_table(
+        "Set aside",
+        ("series", "SeriesInstanceUID", "reason"),
+        [(a["series_number"], a["series_instance_uid"], a["reason"]) for a in view["set_aside"]],
+    )
+    _print_findings(view["findings"])
+    print_table(
+        "Results",
+        ("kind", "SOPInstanceUID", "destination", "state", "detail"),
+        [
+            (r["kind"], r["sop_instance_uid"], name, d["state"], d["detail"])
+            for r in view["results"]
+            for name, d in (r["destinations"] or {"-": {"state": "", "detail": ""}}).items()
+        ],
+    )
+    print_table(
+        "History",
+        ("at", "from", "to", "by", "reason"),
+        [(h["at"], h["from"], h["to"], h["actor"], h["reason"]) for h in view["history"]],
+    )
+    print_table("Seconds", ("stage", "s"), list(view["timings_s"].items()))
+
+
+def _print_findings(findings: dict[str, Any]) -> None:
+    if not findings:
+        return
+    rows: list[tuple[object, object]] = [(f"{name} ml", ml) for name, ml in findings["volumes_ml"].items()]
+    tumour_type = findings.get("tumour_type")
+    if tumour_type:
+        rows += [(f"P({name})", p) for name, p in tumour_type["probabilities"].items()]
+    rows += [("caution", caution) for caution in findings.get("cautions", [])]
+    print_table(f"Findings. {findings['research_use_only']}", ("what", "value"), rows)

@@ -1,0 +1,78 @@
+"""`bt-node predict`: the models on a researcher's own files, without DICOM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from bt_node.cli.context import print_json, print_table, state_of
+
+app = typer.Typer(help="Run a model on files. For research use only, not for diagnosis.", no_args_is_help=True)
+
+NiftiOption = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="NIfTI file.")]
+
+
+@app.command("segmentation")
+def segmentation(
+    context: typer.Context,
+    t1: NiftiOption,
+    t1c: NiftiOption,
+    t2: NiftiOption,
+    flair: NiftiOption,
+    output: Annotated[Path, typer.Option(help="Label map to write: 0 background, 1 NCR, 2 ED, 3 ET.")],
+    preprocessed: Annotated[
+        bool, typer.Option("--preprocessed", help="Files are BraTS-like: co-registered and skull-stripped.")
+    ] = False,
+    model: Annotated[Optional[Path], typer.Option(help="Release folder; default: the configuration's.")] = None,
+) -> None:
+    """Outline the tumour on four NIfTI files; labels are written on the grid of the T1c file."""
+    from bt_node.convert.nifti import write_nifti_labels  # noqa: PLC0415
+    from bt_node.domain.study import Role  # noqa: PLC0415
+    from bt_node.domain.tumour import Region  # noqa: PLC0415
+    from bt_node.infer.device import choose_device  # noqa: PLC0415
+    from bt_node.infer.release import read_release  # noqa: PLC0415
+    from bt_node.infer.segmenter import load_segmenter  # noqa: PLC0415
+    from bt_node.pipeline.predict import segment_nifti  # noqa: PLC0415
+
+    config = state_of(context).config
+    release = read_release(model or config.models.folder / config.models.segmenter)
+    segmenter = load_segmenter(release, choose_device(config.device.name, config.device.threads))
+    files = {Role.T1: t1, Role.T1C: t1c, Role.T2: t2, Role.FLAIR: flair}
+    labels = segment_nifti(files, segmenter, preprocessed=preprocessed)
+    write_nifti_labels(output, labels)
+    volumes = [(region.value, f"{labels.volume_ml(region):.2f}") for region in Region]
+    print_table("For research use only, not for diagnosis.", ("region", "ml"), volumes)
+
+
+@app.command("classification")
+def classification(
+    context: typer.Context,
+    images: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="PNG or JPEG slices.")],
+    model: Annotated[Optional[Path], typer.Option(help="Release folder; default: the configuration's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Name the tumour type on axial T1c slices, each picture by itself."""
+    from bt_node.infer.classifier import classify_files, load_classifier  # noqa: PLC0415
+    from bt_node.infer.device import choose_device  # noqa: PLC0415
+    from bt_node.infer.release import read_release  # noqa: PLC0415
+
+    config = state_of(context).config
+    release = read_release(model or config.models.folder / config.models.classifier)
+    classifier = load_classifier(release, choose_device(config.device.name, config.device.threads))
+    rows = [
+        {
+            "image": str(path),
+            "tumour_type": finding.top.value,
+            "probabilities": {kind.value: round(p, 6) for kind, p in finding.probabilities.items()},
+            "release": finding.release.name,
+            "research_use_only": "For research use only, not for diagnosis.",
+        }
+        for path, finding in zip(images, classify_files(images, classifier), strict=True)
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table = [(r["image"], r["tumour_type"], r["probabilities"]) for r in rows]
+    print_table("For research use only, not for diagnosis.", ("image", "tumour type", "probabilities"), table)

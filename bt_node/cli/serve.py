@@ -1,0 +1,44 @@
+"""`bt-node serve`: the long-running processes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bt_node.cli.context import state_of
+
+
+class Part(StrEnum):
+    """What to run."""
+
+    LISTENER = "listener"
+    WORKER = "worker"
+    ALL = "all"
+
+
+def serve(
+    context: typer.Context,
+    part: Annotated[Part, typer.Argument(help="The listener receives, the worker analyses and sends.")] = Part.ALL,
+) -> None:
+    """Run the listener, the worker, or both as two processes, until SIGTERM or Ctrl-C."""
+    from bt_node.runtime.logs import set_up_logging  # noqa: PLC0415
+
+    state = state_of(context)
+    set_up_logging(state.config.logging.level)
+    match part:
+        case Part.LISTENER:
+            from bt_node.runtime.listener import run_listener  # noqa: PLC0415
+
+            run_listener(state.config)
+        case Part.WORKER:
+            from bt_node.runtime.worker import run_worker  # noqa: PLC0415
+
+            run_worker(state.config)
+        case Part.ALL:
+            from bt_node.runtime.process import open_current_book  # noqa: PLC0415
+            from bt_node.runtime.supervisor import run_all  # noqa: PLC0415
+
+            open_current_book(state.config).close()  # one clear message instead of two processes' deaths
+            raise typer.Exit(run_all(state.config_arguments))

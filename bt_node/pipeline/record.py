@@ -1,0 +1,103 @@
+"""What a trip leaves in the job book: times of stages, roles, findings. UIDs and numbers, never free text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bt_node.domain.study import RoleAssignment, SetAside
+from bt_node.domain.tumour import Findings, ReleaseIdentity
+
+
+def _nobody_asked_to_stop() -> None:
+    """The default checkpoint."""
+
+
+def _nobody_listens(stage: str, seconds: float) -> None:
+    """The default listener for finished stages."""
+
+
+@dataclass
+class TripRecord:
+    """Fills while a study travels, so that a trip that fails half-way still tells how far it came.
+
+    Attributes:
+        checkpoint: called before each stage; raises when the worker must stop or has lost its lease.
+        stage_done: told the name and seconds of each finished stage.
+    """
+
+    checkpoint: Callable[[], None] = _nobody_asked_to_stop
+    stage_done: Callable[[str, float], None] = _nobody_listens
+    roles: list[dict[str, Any]] = field(default_factory=list)
+    set_aside: list[dict[str, Any]] = field(default_factory=list)
+    findings: dict[str, Any] = field(default_factory=dict)
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage, in seconds of a monotonic clock."""
+        self.checkpoint()
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings_s[name] = round(time.monotonic() - started, 3)
+        self.stage_done(name, self.timings_s[name])
+
+    def note_assignment(self, assignment: RoleAssignment) -> None:
+        """Keep the chosen series, the ambiguous ones and those set aside, each with its reason."""
+        self.roles = [
+            {
+                "role": role.value,
+                "series_instance_uid": choice.series.series_instance_uid,
+                "series_number": choice.series.series_number,
+                "instances": len(choice.series.slices),
+                "reason": choice.reason,
+            }
+            for role, choice in assignment.choices.items()
+        ]
+        self.set_aside = [_set_aside_facts(aside) for aside in assignment.set_aside]
+
+    def note_findings(self, findings: Findings) -> None:
+        """Keep volumes, axes, tumour type and the releases that said so."""
+        self.findings = findings_facts(findings)
+
+
+def _set_aside_facts(aside: SetAside) -> dict[str, Any]:
+    return {
+        "series_instance_uid": aside.series_instance_uid,
+        "series_number": aside.series_number,
+        "instances": aside.instances,
+        "reason": aside.reason,
+    }
+
+
+def _release_facts(release: ReleaseIdentity) -> dict[str, str]:
+    return {"name": release.name, "version": release.version, "weights_sha256": release.weights_sha256}
+
+
+def findings_facts(findings: Findings) -> dict[str, Any]:
+    """Findings as plain values: volumes in ml and axes in mm by region, probabilities by tumour type."""
+    facts: dict[str, Any] = {
+        "research_use_only": "For research use only, not for diagnosis.",
+        "volumes_ml": {region.value: round(m.volume_ml, 3) for region, m in findings.measurements.items()},
+        "axes_mm": {
+            region.value: {"long": round(m.long_axis_mm, 1), "perpendicular": round(m.perpendicular_axis_mm, 1)}
+            for region, m in findings.measurements.items()
+            if m.long_axis_mm is not None and m.perpendicular_axis_mm is not None
+        },
+        "segmenter": _release_facts(findings.segmenter),
+        "cautions": list(findings.cautions),
+        "tumour_type": None,
+    }
+    if findings.tumour_type is not None:
+        facts["tumour_type"] = {
+            "name": findings.tumour_type.top.value,
+            "probabilities": {kind.value: round(p, 4) for kind, p in findings.tumour_type.probabilities.items()},
+            "slices_used": findings.tumour_type.slices_used,
+            "classifier": _release_facts(findings.tumour_type.release),
+        }
+    return facts

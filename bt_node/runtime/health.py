@@ -1,0 +1,84 @@
+"""Is this node fit to work? The checks behind `bt-node check`; none of them loads torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bt_node.config import Config
+from bt_node.deliver.send import Peer, echo
+from bt_node.domain.errors import BtNodeError
+from bt_node.infer.release import read_release, verify_weights
+from bt_node.jobs import schema_revision
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One thing that was tried, whether it held, and what was seen."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def run_checks(config: Config) -> Iterator[CheckResult]:
+    """Try the database, the spool, both releases and every destination, one after another."""
+    yield _try("database", lambda: _database(config))
+    yield _try("spool", lambda: _spool(config))
+    for kind, name in (("segmenter", config.models.segmenter), ("classifier", config.models.classifier)):
+        if name:
+            yield _try(kind, lambda name=name: _release(config.models.folder / name))  # type: ignore[misc]
+    for target in config.destinations:
+        peer = Peer(target.ae_title, target.host, target.port)
+        yield _echo(config, target.name, peer)
+
+
+def _try(name: str, action: Callable[[], str]) -> CheckResult:
+    """A check that raises is a check that failed; the message is the detail."""
+    try:
+        return CheckResult(name, ok=True, detail=action())
+    except BtNodeError as error:
+        return CheckResult(name, ok=False, detail=str(error))
+    except Exception as error:  # noqa: BLE001 - edge: one failed check never hides the next
+        return CheckResult(name, ok=False, detail=f"{type(error).__name__}: {str(error).splitlines()[0]}")
+
+
+def _database(config: Config) -> str:
+    from bt_node.runtime.process import SchemaError  # noqa: PLC0415
+
+    current, head = schema_revision(config.database.url)
+    if current != head:
+        raise SchemaError(current, head)
+    return f"schema {current}"
+
+
+def _spool(config: Config) -> str:
+    folder = config.storage.spool
+    home = _nearest_existing(folder)
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise PermissionError(f"{home} is not writable")
+    free = shutil.disk_usage(home).free // _MIB
+    if free < config.storage.min_free_mib:
+        raise OSError(f"{free} MiB free at {folder}, less than min_free_mib = {config.storage.min_free_mib}")
+    return f"{free} MiB free at {folder}"
+
+
+def _nearest_existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _release(folder: Path) -> str:
+    release = read_release(folder)
+    verify_weights(release)
+    return f"{release.identity.name} {release.identity.version}, weights {release.identity.weights_sha256[:12]}"
+
+
+def _echo(config: Config, name: str, peer: Peer) -> CheckResult:
+    outcome = echo(peer, config.listener.ae_title, config.delivery.timeout_seconds)
+    where = f"{peer.ae_title} at {peer.host}:{peer.port}"
+    return CheckResult(f"destination {name}", outcome.ok, f"{where}: {outcome.detail}")

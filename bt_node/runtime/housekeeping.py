@@ -1,0 +1,42 @@
+"""What keeps the job book moving: complete studies, changed studies, dead workers, retention."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+
+from bt_node.config import Config
+from bt_node.jobs import JobBook
+from bt_node.receive.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+
+class Housekeeper:
+    """The timetable's rounds that need neither model nor network."""
+
+    def __init__(self, book: JobBook, spool: Spool, config: Config) -> None:
+        self._book, self._spool, self._config = book, spool, config
+
+    def sweep(self) -> None:
+        """Free the jobs of dead workers, reopen studies that grew, pass on those that are complete."""
+        rules = self._config.completeness
+        for job_id in self._book.expire_leases(self._config.schedule.max_attempts):
+            logger.warning("job %d: its worker is gone", job_id)
+        for job_id in self._book.reopen_changed():
+            logger.info("job %d: new images arrived, opened again", job_id)
+        for job_id in self._book.sweep_complete(rules.quiet_seconds, rules.stale_association_seconds):
+            logger.info("job %d: complete", job_id)
+
+    def retain(self) -> None:
+        """Remove the files of studies that ended longer ago than [storage] retention_days (0 keeps all)."""
+        days = self._config.storage.retention_days
+        if not days:
+            return
+        for job_id in self._book.purge_candidates(days):
+            # The rows go first: a file without a row is found again by the listener's reconciler, a row
+            # without a file would promise what is not there.
+            for path in self._book.forget(job_id):
+                (self._spool.root / path).unlink(missing_ok=True)
+            shutil.rmtree(self._spool.result_folder(job_id), ignore_errors=True)
+            logger.info("job %d: files removed after %s days", job_id, days)

@@ -1,0 +1,52 @@
+"""The listener process: receives, writes down, and never touches a model."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from bt_node.config import Config
+from bt_node.receive.listener import Listener
+from bt_node.receive.reconcile import reconcile
+from bt_node.receive.settings import AllowedSource, ListenerSettings
+from bt_node.receive.spool import Spool
+from bt_node.runtime.process import open_current_book, stop_on_signals
+
+logger = logging.getLogger(__name__)
+
+
+def listener_settings(config: Config) -> ListenerSettings:
+    """The configuration's words for the receive stage."""
+    settings = config.listener
+    return ListenerSettings(
+        ae_title=settings.ae_title,
+        host=settings.host,
+        port=settings.port,
+        sources=tuple(AllowedSource(source.ae_title, source.host) for source in config.sources),
+        accept_unknown_sources=settings.accept_unknown_sources,
+        max_associations=settings.max_associations,
+        network_timeout_seconds=settings.network_timeout_seconds,
+    )
+
+
+def run_listener(config: Config, stopping: threading.Event | None = None) -> None:
+    """Receive until asked to stop. Blocks.
+
+    Raises:
+        Alarm: port taken, schema not current, spool not writable.
+    """
+    stopped = stopping or threading.Event()
+    if stopping is None:
+        stop_on_signals(stopped)
+    book = open_current_book(config)
+    spool = Spool(config.storage.spool, config.storage.min_free_mib)
+    reconcile(spool, book)
+    listener = Listener(listener_settings(config), spool, book)
+    listener.start()
+    logger.info("listening as %s on %s:%d", config.listener.ae_title, config.listener.host, listener.port)
+    try:
+        stopped.wait()
+    finally:
+        listener.stop()
+        book.close()
+    logger.info("listener stopped")

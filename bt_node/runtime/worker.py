@@ -1,0 +1,106 @@
+"""The worker process: models, timetable, deliveries."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+
+from bt_node import __version__
+from bt_node.config import Config
+from bt_node.deliver.send import Peer
+from bt_node.encode.results import NodeIdentity
+from bt_node.infer.classifier import load_classifier
+from bt_node.infer.device import choose_device
+from bt_node.infer.release import read_release
+from bt_node.infer.segmenter import load_segmenter
+from bt_node.jobs import JobBook
+from bt_node.pipeline.trip import Models
+from bt_node.receive.spool import Spool
+from bt_node.runtime.courier import Courier, CourierSettings
+from bt_node.runtime.housekeeping import Housekeeper
+from bt_node.runtime.process import open_current_book, stop_on_signals
+from bt_node.runtime.runner import RunnerSettings, StudyRunner
+from bt_node.runtime.timetable import build_timetable
+
+logger = logging.getLogger(__name__)
+
+MANUFACTURER = "bt-node project"
+MODEL_NAME = "bt-node"
+
+
+def load_models(config: Config) -> Models:
+    """Load the releases that the configuration names, weights verified.
+
+    Raises:
+        ReleaseError: a release is missing or damaged; a weights file is not the one its manifest names.
+    """
+    device = choose_device(config.device.name, config.device.threads)
+    segmenter = load_segmenter(read_release(config.models.folder / config.models.segmenter), device)
+    classifier = None
+    if config.models.classifier:
+        classifier = load_classifier(read_release(config.models.folder / config.models.classifier), device)
+    logger.info("models loaded on %s", device)
+    return Models(segmenter, classifier)
+
+
+def node_identity(config: Config) -> NodeIdentity:
+    """How result objects name this node. The AE title serves as serial number: a site knows its nodes by it."""
+    return NodeIdentity(
+        manufacturer=MANUFACTURER,
+        model_name=MODEL_NAME,
+        version=__version__,
+        serial=config.listener.ae_title,
+    )
+
+
+def build_runner(config: Config, book: JobBook, spool: Spool, models: Models) -> StudyRunner:
+    """The part of the worker that runs jobs."""
+    settings = RunnerSettings(
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        lease_seconds=config.schedule.lease_seconds,
+        max_attempts=config.schedule.max_attempts,
+        retry_pause_seconds=config.schedule.retry_pause_seconds,
+        destinations=tuple(destination.name for destination in config.destinations),
+    )
+    return StudyRunner(book, spool, models, node_identity(config), settings)
+
+
+def build_couriers(config: Config, book: JobBook, spool: Spool) -> list[Courier]:
+    """One courier for each configured destination."""
+    settings = CourierSettings(
+        calling_ae_title=config.listener.ae_title,
+        timeout_seconds=config.delivery.timeout_seconds,
+        first_pause_seconds=config.delivery.first_pause_seconds,
+        longest_pause_seconds=config.delivery.max_pause_seconds,
+        give_up_seconds=config.delivery.give_up_hours * 3600,
+    )
+    return [
+        Courier(target.name, Peer(target.ae_title, target.host, target.port), book, spool, settings)
+        for target in config.destinations
+    ]
+
+
+def run_worker(config: Config, stopping: threading.Event | None = None) -> None:
+    """Work through the timetable until asked to stop. Blocks.
+
+    Raises:
+        Alarm: schema not current, a model release is damaged.
+    """
+    stopped = stopping or threading.Event()
+    if stopping is None:
+        stop_on_signals(stopped)
+    book = open_current_book(config)
+    spool = Spool(config.storage.spool, config.storage.min_free_mib)
+    runner = build_runner(config, book, spool, load_models(config))
+    timetable = build_timetable(config, runner, build_couriers(config, book, spool), Housekeeper(book, spool, config))
+    timetable.start()
+    logger.info("worker started")
+    try:
+        stopped.wait()
+    finally:
+        runner.stopping.set()  # the job in hand goes back at its next stage
+        timetable.shutdown(wait=True)
+        book.close()
+    logger.info("worker stopped")
