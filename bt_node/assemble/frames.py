@@ -1,0 +1,202 @@
+"""One frame of an image and what its header says, read from classic and from multi-frame instances.
+
+Classic MR (PS3.3 A.4) writes everything at the top level; Enhanced and Legacy Converted Enhanced MR (A.36, A.70)
+write it into functional groups, where an item of the per-frame sequence overrides one of the shared sequence
+(C.7.6.16). Both become the same `Frame`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from bt_node.assemble.values import integer, items, moment, moment_of_datetime, number, numbers, text, texts
+from bt_node.domain.study import SliceFacts
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice with the acquisition facts that may differ between frames of one series. Times in ms."""
+
+    slice: SliceFacts
+    image_type: tuple[str, ...] = ()
+    echo_time_ms: float | None = None
+    repetition_time_ms: float | None = None
+    inversion_time_ms: float | None = None
+    flip_angle_deg: float | None = None
+    echo_train_length: int | None = None
+    b_value: float | None = None
+    temporal_index: int | None = None
+    acquisition_number: int | None = None
+    acquired_at_s: float | None = None
+    thickness_mm: float | None = None
+
+
+class UnusableFrameError(Exception):
+    """An MR image instance whose header does not place it in the patient. Carries the reason, without free text."""
+
+
+_VECTOR, _COSINES, _PAIR = 3, 6, 2
+
+
+def classic_frames(ds: Dataset) -> tuple[Frame, ...]:
+    """The single frame of a classic MR Image instance.
+
+    Raises:
+        UnusableFrameError: position, orientation, pixel spacing or matrix is missing.
+    """
+    place = _Place(ds, ds, ds)
+    return (
+        Frame(
+            slice=place.slice_facts(ds, 0, integer(ds, "InstanceNumber"), ds),
+            image_type=_words(ds, "ImageType"),
+            echo_time_ms=number(ds, "EchoTime"),
+            repetition_time_ms=number(ds, "RepetitionTime"),
+            inversion_time_ms=_positive(number(ds, "InversionTime")),
+            flip_angle_deg=number(ds, "FlipAngle"),
+            echo_train_length=integer(ds, "EchoTrainLength"),
+            b_value=number(ds, "DiffusionBValue"),
+            temporal_index=integer(ds, "TemporalPositionIdentifier"),
+            acquisition_number=integer(ds, "AcquisitionNumber"),
+            acquired_at_s=acquisition_moment(ds),
+            thickness_mm=_positive(number(ds, "SliceThickness")),
+        ),
+    )
+
+
+def enhanced_frames(ds: Dataset) -> tuple[Frame, ...]:
+    """All frames of an Enhanced or Legacy Converted Enhanced MR instance, in the order of the pixel data.
+
+    Raises:
+        UnusableFrameError: the functional groups do not place each frame.
+    """
+    per_frame = items(ds, "PerFrameFunctionalGroupsSequence")
+    expected = integer(ds, "NumberOfFrames") or len(per_frame)
+    if not per_frame or expected != len(per_frame):
+        raise UnusableFrameError(f"{expected} frames, but functional groups for {len(per_frame)}")
+    shared = next(iter(items(ds, "SharedFunctionalGroupsSequence")), Dataset())
+    return tuple(_enhanced_frame(ds, _Groups(shared, item), index) for index, item in enumerate(per_frame))
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Functional groups of one frame: its own first, else the shared ones."""
+
+    shared: Dataset
+    own: Dataset
+
+    def __call__(self, keyword: str) -> Dataset:
+        found = items(self.own, keyword) or items(self.shared, keyword)
+        return found[0] if found else Dataset()
+
+
+def _enhanced_frame(ds: Dataset, group: _Groups, index: int) -> Frame:
+    content = group("FrameContentSequence")
+    timing = group("MRTimingAndRelatedParametersSequence")
+    frame_type = group("MRImageFrameTypeSequence")
+    measures = group("PixelMeasuresSequence")
+    echo = group("MREchoSequence")
+    modifier = group("MRModifierSequence")
+    diffusion = group("MRDiffusionSequence")
+    place = _Place(group("PlanePositionSequence"), group("PlaneOrientationSequence"), measures)
+    echo_time = number(echo, "EffectiveEchoTime")
+    moment_s = moment_of_datetime(text(content, "FrameAcquisitionDateTime"))
+    return Frame(
+        slice=place.slice_facts(ds, index, index + 1, group("PixelValueTransformationSequence")),
+        image_type=_words(frame_type, "FrameType") or _words(ds, "ImageType"),
+        # Legacy Converted objects may keep the classic attributes at the top level (PS3.3 C.8.13.1).
+        echo_time_ms=echo_time if echo_time is not None else number(ds, "EchoTime"),
+        repetition_time_ms=number(timing, "RepetitionTime") or number(ds, "RepetitionTime"),
+        inversion_time_ms=_inversion_time(modifier, ds),
+        flip_angle_deg=number(timing, "FlipAngle") or number(ds, "FlipAngle"),
+        echo_train_length=integer(timing, "RFEchoTrainLength") or integer(ds, "EchoTrainLength"),
+        b_value=number(diffusion, "DiffusionBValue"),
+        temporal_index=integer(content, "TemporalPositionIndex"),
+        acquisition_number=integer(content, "FrameAcquisitionNumber"),
+        acquired_at_s=moment_s if moment_s is not None else acquisition_moment(ds),
+        thickness_mm=_positive(number(measures, "SliceThickness")),
+    )
+
+
+def _inversion_time(modifier: Dataset, ds: Dataset) -> float | None:
+    several = numbers(modifier, "InversionTimes")
+    return _positive(several[0] if several else number(ds, "InversionTime"))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where position, orientation and pixel measures of one frame stand."""
+
+    position: Dataset
+    orientation: Dataset
+    measures: Dataset
+
+    def slice_facts(self, ds: Dataset, frame: int, number_shown: int | None, rescale: Dataset) -> SliceFacts:
+        position = numbers(self.position, "ImagePositionPatient")
+        orientation = numbers(self.orientation, "ImageOrientationPatient")
+        spacing = numbers(self.measures, "PixelSpacing")
+        rows, columns = integer(ds, "Rows"), integer(ds, "Columns")
+        if len(position) != _VECTOR or len(orientation) != _COSINES:
+            raise UnusableFrameError("no ImagePositionPatient or ImageOrientationPatient")
+        if not _are_cosines(orientation):
+            raise UnusableFrameError("ImageOrientationPatient is not two perpendicular unit vectors")
+        if len(spacing) != _PAIR or min(spacing) <= 0:
+            raise UnusableFrameError("no PixelSpacing")
+        if not rows or not columns:
+            raise UnusableFrameError("no image matrix (Rows, Columns)")
+        slope, intercept = number(rescale, "RescaleSlope"), number(rescale, "RescaleIntercept")
+        return SliceFacts(
+            sop_instance_uid=text(ds, "SOPInstanceUID"),
+            frame=frame,
+            position=(position[0], position[1], position[2]),
+            orientation=(
+                orientation[0],
+                orientation[1],
+                orientation[2],
+                orientation[3],
+                orientation[4],
+                orientation[5],
+            ),
+            pixel_spacing=(spacing[0], spacing[1]),
+            rows=rows,
+            columns=columns,
+            slope=slope or 1.0,
+            intercept=intercept if intercept is not None else 0.0,
+            instance_number=number_shown,
+        )
+
+
+_COSINE_TOLERANCE = 1e-2  # catches zeros and garbage; the stack is judged more strictly where it is built
+
+
+def _are_cosines(orientation: tuple[float, ...]) -> bool:
+    row, column = orientation[:3], orientation[3:]
+    lengths = [sum(v * v for v in vector) for vector in (row, column)]
+    across = sum(a * b for a, b in zip(row, column, strict=True))
+    return all(abs(length - 1) < _COSINE_TOLERANCE for length in lengths) and abs(across) < _COSINE_TOLERANCE
+
+
+def acquisition_moment(ds: Dataset) -> float | None:
+    """When the data were taken, in seconds since 1970, from the best element that is there; None if none is.
+
+    SeriesTime is the last resort: on some scanners it is the time of reconstruction.
+    """
+    found = moment_of_datetime(text(ds, "AcquisitionDateTime"))
+    for date, time in (
+        ("AcquisitionDate", "AcquisitionTime"),
+        ("SeriesDate", "AcquisitionTime"),
+        ("StudyDate", "AcquisitionTime"),
+        ("SeriesDate", "SeriesTime"),
+    ):
+        if found is None:
+            found = moment(text(ds, date), text(ds, time))
+    return found
+
+
+def _positive(value: float | None) -> float | None:
+    return value if value is not None and value > 0 else None
+
+
+def _words(ds: Dataset, keyword: str) -> tuple[str, ...]:
+    return tuple(word.upper() for word in texts(ds, keyword))

@@ -1,0 +1,114 @@
+"""Typed header values: what scanners and archives really write, without an exception for the odd one.
+
+Real headers hold empty strings, numbers under a text VR, decimal commas and several values where the standard
+allows one. A value that cannot be understood is absent (None or empty), never a reason to lose the instance.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+_ODD_VALUE = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, OverflowError, UnicodeError)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")
+_TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(\.\d+)?")
+
+
+def _raw(ds: Dataset, keyword: str) -> Any:
+    try:
+        return ds.get(keyword)
+    except _ODD_VALUE:
+        pass
+    try:
+        value = ds.get_item(keyword).value
+    except _ODD_VALUE:
+        return None
+    return value.decode("ascii", errors="replace") if isinstance(value, bytes) else value
+
+
+def _parts(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, str | bytes):
+        text = value.decode("ascii", errors="replace") if isinstance(value, bytes) else value
+        return [part for part in text.split("\\") if part.strip(" \0")]
+    if isinstance(value, MultiValue | Iterable):
+        return [part for part in value if part is not None and str(part).strip(" \0")]
+    return [value]
+
+
+def _to_float(part: Any) -> float | None:
+    found = _NUMBER.fullmatch(str(part).strip(" \0").replace(",", "."))
+    return float(found.group()) if found else None
+
+
+def numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
+    """All values of a numeric element, in order; empty when absent or when one of them is not a number."""
+    converted = [_to_float(part) for part in _parts(_raw(ds, keyword))]
+    if any(value is None for value in converted):
+        return ()
+    return tuple(value for value in converted if value is not None)
+
+
+def number(ds: Dataset, keyword: str) -> float | None:
+    """The first value of a numeric element, or None."""
+    found = numbers(ds, keyword)
+    return found[0] if found else None
+
+
+def integer(ds: Dataset, keyword: str) -> int | None:
+    """The first value of an element as a whole number, or None."""
+    value = number(ds, keyword)
+    return None if value is None else int(value)
+
+
+def texts(ds: Dataset, keyword: str) -> tuple[str, ...]:
+    """All values of a text element, stripped; empty ones are left out."""
+    return tuple(str(part).strip(" \0") for part in _parts(_raw(ds, keyword)))
+
+
+def text(ds: Dataset, keyword: str) -> str:
+    """A text element as one string; empty when absent."""
+    return " ".join(texts(ds, keyword))
+
+
+def items(ds: Dataset, keyword: str) -> tuple[Dataset, ...]:
+    """Items of a sequence; empty when absent or when the element is no sequence."""
+    value = _raw(ds, keyword)
+    if value is None or isinstance(value, str | bytes):
+        return ()
+    try:
+        return tuple(item for item in value if isinstance(item, Dataset))
+    except TypeError:
+        return ()
+
+
+def moment(date: str, time: str) -> float | None:
+    """Seconds since 1970 of a DICOM date (DA) and time (TM); None if unusable.
+
+    The scanner's local clock is taken as UTC. Only differences inside one study matter, so the zone
+    does not.
+    """
+    day, hour = _DATE.match(date.strip()), _TIME.match(time.strip())
+    if not day or not hour:
+        return None
+    hours, minutes, seconds = (int(hour.group(i) or 0) for i in (1, 2, 3))
+    try:
+        whole = datetime(
+            int(day.group(1)), int(day.group(2)), int(day.group(3)), hours, minutes, min(seconds, 59), tzinfo=UTC
+        )
+    except ValueError:
+        return None
+    return whole.timestamp() + float(hour.group(4) or 0)
+
+
+def moment_of_datetime(value: str) -> float | None:
+    """Seconds since 1970 of a DICOM date-time (DT, PS3.5 6.2); None if unusable."""
+    local = re.split(r"[&+-]", value.strip(), maxsplit=1)[0]
+    return moment(local[:8], local[8:]) if len(local) > len("YYYYMMDD") else None

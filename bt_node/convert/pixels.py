@@ -1,0 +1,116 @@
+"""Stored values of one frame, decoded from any transfer syntax and rescaled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.utils import pixel_array
+
+from bt_node.domain.errors import PixelDataError, SpoolFileMissingError
+from bt_node.domain.geometry import ImageArray
+from bt_node.domain.study import SliceFacts
+
+log = logging.getLogger(__name__)
+
+# pydicom and its decoders raise nearly everything for bad input; this is the edge where it becomes one verdict.
+_DECODING_FAILED = (
+    InvalidDicomError,
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Instance:
+    """One open DICOM instance whose frames are decoded on demand, so that a multi-frame file is parsed once."""
+
+    def __init__(self, sop_instance_uid: str, dataset: pydicom.FileDataset) -> None:
+        self._uid = sop_instance_uid
+        self._dataset = dataset
+
+    def frame(self, facts: SliceFacts) -> ImageArray:
+        """Decode one frame and apply its slope and intercept.
+
+        Args:
+            facts: the slice; its frame index, matrix, slope and intercept are used.
+
+        Returns:
+            float32 (Y, X) in the scanner's unit: slope × stored + intercept (PS3.3 C.11.1.1.2).
+
+        Raises:
+            PixelDataError: colour, truncated or absent pixel data, an undecodable syntax, or another matrix than
+                the header of the slice says.
+        """
+        with _as_pixel_data_error(self._uid):
+            self._refuse_other_than_monochrome2()
+            stored = pixel_array(self._dataset, index=facts.frame, raw=True)
+            stored = self._as_stored(np.asarray(stored))
+        if stored.shape != (facts.rows, facts.columns):
+            raise PixelDataError(
+                self._uid, f"the frame is {stored.shape}, the header says {facts.rows, facts.columns}"
+            )
+        return (stored.astype(np.float64) * facts.slope + facts.intercept).astype(np.float32)
+
+    def _refuse_other_than_monochrome2(self) -> None:
+        photometric = str(self._dataset.get("PhotometricInterpretation", ""))
+        if photometric == "MONOCHROME1":
+            # Permitted for MR (PS3.3 C.8.3.1.1.2) but never seen from a scanner. Dark would mean much signal, and
+            # whether a file means that or was mislabelled cannot be told from it.
+            raise PixelDataError(self._uid, "it is stored inverted (MONOCHROME1)")
+        if int(self._dataset.get("SamplesPerPixel", 1)) != 1 or photometric != "MONOCHROME2":
+            raise PixelDataError(self._uid, "it is no grey-scale image")
+
+    def _as_stored(self, decoded: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Clear the bits above BitsStored of native data, which may hold an overlay (PS3.5 8.1.1)."""
+        if decoded.dtype.kind not in "iu" or self._dataset.file_meta.TransferSyntaxUID.is_compressed:
+            return decoded
+        stored, high = int(self._dataset.BitsStored), int(self._dataset.get("HighBit", self._dataset.BitsStored - 1))
+        if stored >= int(self._dataset.BitsAllocated):
+            return decoded
+        bits = decoded.astype(np.int64) >> (high + 1 - stored)
+        bits &= (1 << stored) - 1
+        if int(self._dataset.PixelRepresentation):
+            sign = 1 << (stored - 1)
+            bits = (bits ^ sign) - sign
+        return bits
+
+
+def open_instance(sop_instance_uid: str, path: Path) -> Instance:
+    """Parse one instance with its pixel data.
+
+    Raises:
+        SpoolFileMissingError: the file is not there.
+        PixelDataError: it is no DICOM file, or it ends before its pixel data.
+    """
+    if not path.is_file():
+        raise SpoolFileMissingError(sop_instance_uid)
+    with _as_pixel_data_error(sop_instance_uid):
+        dataset = pydicom.dcmread(path)
+    if "PixelData" not in dataset:
+        raise PixelDataError(sop_instance_uid, "there is no pixel data")
+    return Instance(sop_instance_uid, dataset)
+
+
+@contextmanager
+def _as_pixel_data_error(sop_instance_uid: str) -> Iterator[None]:
+    try:
+        yield
+    except PixelDataError:
+        raise
+    except _DECODING_FAILED as error:
+        # The decoder's own words go to the log at debug level only: they may quote header values.
+        log.debug("decoding instance %s failed", sop_instance_uid, exc_info=True)
+        raise PixelDataError(sop_instance_uid, f"the decoder failed ({type(error).__name__})") from error
