@@ -1,0 +1,102 @@
+"""Who made the objects, when, and with which models: attributes that SEG and SR share."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from io import BytesIO
+from typing import Any
+
+import highdicom as hd
+from pydicom.dataset import Dataset
+
+from bt_node.domain.result import EncodedObject, ResultKind
+from bt_node.domain.tumour import ReleaseIdentity
+from bt_node.encode import codes
+from bt_node.encode.request import EncodeRequest
+from bt_node.encode.uids import RunIdentity, release_uid
+from bt_node.encode.words import long_string, series_description
+
+# One block of series numbers for each kind, far from the scanner's own.
+SERIES_NUMBERS = {ResultKind.SEG: 9001, ResultKind.SEG_DERIVED: 9002, ResultKind.SR: 9101}
+_OFFSET_LENGTH = 5  # "+0100"
+
+
+def common_attributes(
+    kind: ResultKind, request: EncodeRequest, identity: RunIdentity, when: datetime
+) -> dict[str, Any]:
+    """Keyword arguments that every highdicom constructor here takes: identity, equipment, time."""
+    node = request.node
+    return {
+        "series_instance_uid": identity.uid("series", kind.value),
+        "series_number": SERIES_NUMBERS[kind],
+        "sop_instance_uid": identity.uid("instance", kind.value),
+        "instance_number": 1,
+        "series_description": series_description(kind, request.findings.cautions),
+        "manufacturer": long_string(node.manufacturer),
+        "manufacturer_model_name": long_string(node.model_name),
+        "software_versions": long_string(node.version),
+        "device_serial_number": long_string(node.serial),
+        "content_date": when.date(),
+        "content_time": when.time(),
+        "series_date": when.date(),
+        "series_time": when.time(),
+        # Set afterwards, as the source has it: highdicom's list lacks legal values such as an empty first one.
+        "specific_character_set": None,
+    }
+
+
+def contributing_equipment(release: ReleaseIdentity, request: EncodeRequest, when: datetime) -> Any:
+    """One item for each model (IHE AIR): name, version, and a Device UID that changes with the weights."""
+    item = hd.ContributingEquipment(
+        manufacturer=long_string(request.node.manufacturer),
+        purpose_of_reference=codes.PROCESSING_EQUIPMENT,
+        manufacturer_model_name=long_string(release.name),
+        software_versions=long_string(release.version),
+        contribution_datetime=when,
+        contribution_description=f"AI model, weights SHA-256 {release.weights_sha256}",
+    )
+    item.DeviceUID = release_uid(release)
+    return item
+
+
+def wall_clock(analysed_at: datetime, patient: Dataset) -> datetime:
+    """`analysed_at` in the source's time zone where it names one, for one offset rules a whole data set."""
+    offset = str(patient.get("TimezoneOffsetFromUTC") or "")
+    if len(offset) != _OFFSET_LENGTH or not offset[1:].isdigit() or offset[0] not in "+-":
+        return analysed_at
+    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
+    return analysed_at.astimezone(timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes)))
+
+
+def finish(
+    dataset: Dataset, kind: ResultKind, patient: Dataset, when: datetime, identity: RunIdentity
+) -> EncodedObject:
+    """Replace everything random or of this moment by what is repeatable, and write the Part 10 file."""
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = when.strftime("%Y%m%d"), when.strftime("%H%M%S")
+    for keyword in ("SpecificCharacterSet", "TimezoneOffsetFromUTC"):
+        if patient.get(keyword):
+            dataset.add(patient[keyword])
+    # highdicom adds itself as the last item, with the time of this moment.
+    dataset.ContributingEquipmentSequence[-1].ContributionDateTime = when.strftime("%Y%m%d%H%M%S")
+    if "DimensionOrganizationSequence" in dataset:
+        _repeatable_dimensions(dataset, identity.uid("dimensions", kind.value))
+    return EncodedObject(
+        kind=kind,
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        series_number=int(dataset.SeriesNumber),
+        content=_part_10(dataset),
+    )
+
+
+def _repeatable_dimensions(dataset: Dataset, uid: str) -> None:
+    dataset.DimensionOrganizationSequence[0].DimensionOrganizationUID = uid
+    for item in dataset.DimensionIndexSequence:
+        item.DimensionOrganizationUID = uid
+
+
+def _part_10(dataset: Dataset) -> bytes:
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()

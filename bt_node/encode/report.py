@@ -1,0 +1,155 @@
+"""What the report states, before it becomes DICOM: written by `sr`, and compared with what is read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydicom.sr.coding import Code
+
+from bt_node.domain.result import ResultKind
+from bt_node.domain.tumour import Findings, Region, RegionMeasurement, ReleaseIdentity, TumourType
+from bt_node.encode import codes
+from bt_node.encode.request import EncodeRequest
+from bt_node.encode.uids import RunIdentity, tracking_uid
+from bt_node.encode.words import comments
+
+EXCLUSIVE = (Region.NCR, Region.ED, Region.ET)
+NESTED = (Region.TC, Region.WT)
+# Response criteria (RANO) look at the core and at what enhances, not at oedema.
+_WITH_AXES = (Region.ET, Region.TC)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One measured number with unit, and the model that it comes from."""
+
+    name: Code
+    value: float
+    unit: Code
+    release: ReleaseIdentity
+    method: Code | None = None
+
+
+@dataclass(frozen=True)
+class SegmentReference:
+    """A segment (one-based number) of a SEG instance."""
+
+    sop_instance_uid: str
+    number: int
+
+
+@dataclass(frozen=True)
+class MeasuredGroup:
+    """One measurement group: with a segment it becomes TID 1411, without one TID 1501."""
+
+    label: str
+    tracking_uid: str
+    finding: Code
+    segment: SegmentReference | None
+    quantities: tuple[Quantity, ...]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A coded question and its coded answer."""
+
+    concept: Code
+    value: Code
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the SR says."""
+
+    groups: tuple[MeasuredGroup, ...]
+    statements: tuple[Statement, ...]
+    comments: tuple[str, ...]
+
+
+def segments_of(kind: ResultKind, outlined: tuple[Region, ...]) -> tuple[Region, ...]:
+    """Regions that one SEG object describes; segment numbers count from 1 in this order.
+
+    A region without a voxel gets no segment: an empty segment has no frame that a viewer could show, and the report
+    states its absence in words of its own.
+    """
+    wanted = EXCLUSIVE if kind is ResultKind.SEG else NESTED
+    return tuple(region for region in wanted if region in outlined)
+
+
+def write_report(request: EncodeRequest, identity: RunIdentity) -> Report:
+    """Decide what the report states.
+
+    TID 1411 and TID 1501 groups never stand together: validators take one template for all groups of a report.
+    """
+    outlined = request.outlined
+    if outlined:
+        groups = tuple(_outlined_group(region, request, identity) for region in outlined)
+    else:
+        groups = (_nothing_outlined(request, identity),)
+    return Report(groups, _statements(request.findings, outlined), comments(request))
+
+
+def _outlined_group(region: Region, request: EncodeRequest, identity: RunIdentity) -> MeasuredGroup:
+    kind = ResultKind.SEG if region in EXCLUSIVE else ResultKind.SEG_DERIVED
+    number = segments_of(kind, request.outlined).index(region) + 1
+    findings = request.findings
+    return MeasuredGroup(
+        label=region.value,
+        tracking_uid=tracking_uid(identity.study_instance_uid, region),
+        finding=codes.REGIONS[region].finding,
+        segment=SegmentReference(identity.uid("instance", kind.value), number),
+        quantities=(
+            *_sizes(findings.measurements[region], findings.segmenter),
+            *(_certainty(findings) if region is Region.WT else ()),
+        ),
+    )
+
+
+def _nothing_outlined(request: EncodeRequest, identity: RunIdentity) -> MeasuredGroup:
+    findings = request.findings
+    return MeasuredGroup(
+        label=Region.WT.value,
+        tracking_uid=tracking_uid(identity.study_instance_uid, Region.WT),
+        finding=codes.REGIONS[Region.WT].finding,
+        segment=None,
+        quantities=(*_sizes(findings.measurements[Region.WT], findings.segmenter), *_certainty(findings)),
+    )
+
+
+def _sizes(measured: RegionMeasurement, release: ReleaseIdentity) -> tuple[Quantity, ...]:
+    volume = Quantity(codes.VOLUME, round(measured.volume_ml, 3), codes.CUBIC_CENTIMETER, release, codes.VOXEL_SUM)
+    if measured.region not in _WITH_AXES:
+        return (volume,)
+    axes = ((codes.LONG_AXIS, measured.long_axis_mm), (codes.PERPENDICULAR_AXIS, measured.perpendicular_axis_mm))
+    lengths = (Quantity(name, round(mm, 2), codes.MILLIMETER, release) for name, mm in axes if mm is not None)
+    return (volume, *lengths)
+
+
+def _certainty(findings: Findings) -> tuple[Quantity, ...]:
+    named = findings.tumour_type
+    if named is None:
+        return ()
+    return (Quantity(codes.CERTAINTY, round(100 * named.certainty, 1), codes.PERCENT, named.release),)
+
+
+def _statements(findings: Findings, outlined: tuple[Region, ...]) -> tuple[Statement, ...]:
+    named = findings.tumour_type.top if findings.tumour_type else None
+    diagnosis = codes.DIAGNOSES.get(named) if named else None
+    impression = [Statement(codes.IMPRESSION, diagnosis)] if diagnosis else []
+    return (*impression, *_presence(named, outlined), *_absent_parts(outlined))
+
+
+def _presence(named: TumourType | None, outlined: tuple[Region, ...]) -> list[Statement]:
+    """Absent where neither model sees a tumour, indeterminate where they disagree; an outline speaks for itself."""
+    if not outlined:
+        value = codes.ABSENT if named in (None, TumourType.NONE) else codes.INDETERMINATE
+        return [Statement(codes.NEOPLASM, value)]
+    return [Statement(codes.NEOPLASM, codes.INDETERMINATE)] if named is TumourType.NONE else []
+
+
+def _absent_parts(outlined: tuple[Region, ...]) -> list[Statement]:
+    """A tumour without (say) enhancing parts: that is a finding, and no segment can carry it."""
+    if not outlined:
+        return []
+    absent = [region for region in EXCLUSIVE if region not in outlined]
+    return [Statement(codes.REGIONS[region].finding, codes.ABSENT) for region in absent]

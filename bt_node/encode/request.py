@@ -1,0 +1,69 @@
+"""What `encode_results` is asked for: findings, the images they rest on, and who speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bt_node.domain.study import StackedSeries
+from bt_node.domain.tumour import Findings, LabelMap, Region
+
+_VOLUME_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class NodeIdentity:
+    """The equipment that makes the results (PS3.3 C.7.5.1): manufacturer, model name, software version, serial."""
+
+    manufacturer: str
+    model_name: str
+    version: str
+    serial: str
+
+
+@dataclass(frozen=True, eq=False)
+class EncodeRequest:
+    """One study's findings, ready to become DICOM.
+
+    Attributes:
+        reference: the T1c series; results lie on its grid and refer to it alone.
+        paths: files by SOPInstanceUID of every image that the models read, those of `reference` included.
+        labels: tumour labels on `reference.grid`.
+        findings: measurements, tumour type and cautions.
+        analysed_at: when the analysis of this input began, with its time zone; kept for re-runs, so that these are
+            byte-identical. Dates and times in the objects are its wall-clock reading, unless the source names another
+            offset (TimezoneOffsetFromUTC).
+        node: who speaks.
+    """
+
+    reference: StackedSeries
+    paths: Mapping[str, Path]
+    labels: LabelMap
+    findings: Findings
+    analysed_at: datetime
+    node: NodeIdentity
+
+    def __post_init__(self) -> None:
+        if not self.labels.grid.is_close(self.reference.grid):
+            raise ValueError("labels do not lie on the grid of the reference series")
+        if self.analysed_at.tzinfo is None:
+            raise ValueError("analysed_at needs a time zone")
+        absent = {piece.sop_instance_uid for piece in self.reference.slices} - set(self.paths)
+        if absent:
+            raise ValueError(f"{len(absent)} instance(s) of the reference series have no path")
+        self._check_measurements()
+
+    def _check_measurements(self) -> None:
+        for region in Region:
+            if region not in self.findings.measurements:
+                raise ValueError(f"no measurement of {region.value}")
+            measured, counted = self.findings.measurements[region].volume_ml, self.labels.volume_ml(region)
+            if abs(measured - counted) > _VOLUME_TOLERANCE * max(counted, 1.0):
+                raise ValueError(f"{region.value} measures {measured:.3f} ml but its labels hold {counted:.3f} ml")
+
+    @property
+    def outlined(self) -> tuple[Region, ...]:
+        """Regions with at least one voxel, in the order NCR, ED, ET, TC, WT."""
+        return tuple(region for region in Region if bool(self.labels.mask(region).any()))

@@ -1,0 +1,59 @@
+"""Findings become DICOM: SEG, derived SEG and report, with repeatable UIDs, each read back before it leaves."""
+
+from __future__ import annotations
+
+from bt_node.domain.result import EncodedObject, ResultKind
+from bt_node.encode.equipment import finish, wall_clock
+from bt_node.encode.quiet import no_patient_text
+from bt_node.encode.readback import check_report, check_segmentation
+from bt_node.encode.report import write_report
+from bt_node.encode.request import EncodeRequest, NodeIdentity
+from bt_node.encode.segmentation import segmentation
+from bt_node.encode.source import SourceImages, read_source
+from bt_node.encode.structured_report import structured_report
+from bt_node.encode.uids import RunIdentity, instances_digest, releases_of
+
+__all__ = ["EncodeRequest", "NodeIdentity", "encode_results"]
+
+
+def encode_results(request: EncodeRequest) -> tuple[EncodedObject, ...]:
+    """Encode one study's findings.
+
+    Returns:
+        With a tumour outlined: SEG (NCR, ED, ET), SEG_DERIVED (TC, WT) and SR; otherwise the SR alone. The same
+        request gives the same bytes. Every object has been decoded again and compared with what was meant.
+
+    Raises:
+        GeometryError: the reference series has no (single) Frame of Reference.
+        SpoolFileMissingError: an input file is gone.
+        ReadBackError: an object does not decode to what was meant; nothing leaves.
+    """
+    with no_patient_text():
+        source = read_source(request.reference, request.paths)
+        return _encode(request, source, _identity(request, source))
+
+
+def _encode(request: EncodeRequest, source: SourceImages, identity: RunIdentity) -> tuple[EncodedObject, ...]:
+    when = wall_clock(request.analysed_at, source.patient)
+    kinds = (ResultKind.SEG, ResultKind.SEG_DERIVED) if request.outlined else ()
+    outlines = [segmentation(kind, request, source, identity, when) for kind in kinds]
+    encoded = [
+        finish(dataset, kind, source.patient, when, identity) for kind, dataset in zip(kinds, outlines, strict=True)
+    ]
+    for each in encoded:
+        check_segmentation(each, request, source)
+    report = write_report(request, identity)
+    document = structured_report(report, request, source, outlines, identity, when)
+    encoded.append(finish(document, ResultKind.SR, source.patient, when, identity))
+    check_report(encoded[-1], report, request, encoded[:-1])
+    return tuple(encoded)
+
+
+def _identity(request: EncodeRequest, source: SourceImages) -> RunIdentity:
+    return RunIdentity(
+        study_instance_uid=str(source.patient.StudyInstanceUID),
+        series_instance_uid=str(source.patient.SeriesInstanceUID),
+        inputs=instances_digest(request.paths),
+        releases=releases_of(request.findings),
+        node_version=request.node.version,
+    )

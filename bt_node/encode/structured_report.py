@@ -1,0 +1,164 @@
+"""The report as Comprehensive 3D SR after TID 1500 (PS3.16), readable by today's viewers and clean in validators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from datetime import datetime
+from typing import Any
+
+from highdicom import sr
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from bt_node.domain.result import ResultKind
+from bt_node.domain.tumour import ReleaseIdentity
+from bt_node.encode import codes
+from bt_node.encode.equipment import common_attributes, contributing_equipment
+from bt_node.encode.report import MeasuredGroup, Quantity, Report, SegmentReference
+from bt_node.encode.request import EncodeRequest
+from bt_node.encode.source import SourceImages
+from bt_node.encode.uids import RunIdentity, derived_uid, releases_of
+from bt_node.encode.words import plain
+
+_SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
+
+
+def structured_report(
+    report: Report,
+    request: EncodeRequest,
+    source: SourceImages,
+    segmentations: Sequence[Dataset],
+    identity: RunIdentity,
+    when: datetime,
+) -> Dataset:
+    """The SR that says `report`, with all inputs and `segmentations` as evidence."""
+    content = sr.MeasurementReport(
+        observation_context=_observer(request),
+        procedure_reported=codes.MULTIPARAMETRIC_MRI,
+        imaging_measurements=[_group(group, identity) for group in report.groups],
+        title=codes.ONCOLOGY_REPORT,
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(_concept(codes.ENGLISH)),
+        referenced_images=[_library_image(source)],
+    )
+    if source.is_multiframe:
+        _point_library_at_frame(content, source)
+    content[0].ContentSequence.append(_qualitative_evaluations(report))
+    return sr.Comprehensive3DSR(
+        evidence=[*source.evidence, *segmentations],
+        content=content,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        contributing_equipment=[
+            contributing_equipment(release, request, when) for release in releases_of(request.findings)
+        ],
+        **common_attributes(ResultKind.SR, request, identity, when),
+    )
+
+
+def _concept(code: Code) -> sr.CodedConcept:
+    return sr.CodedConcept(code.value, code.scheme_designator, code.meaning)
+
+
+def _observer(request: EncodeRequest) -> sr.ObservationContext:
+    """The observer is this node (TID 1002, 1004); a person has not looked."""
+    node = request.node
+    identifying = sr.DeviceObserverIdentifyingAttributes(
+        uid=derived_uid("node", node.manufacturer, node.model_name, node.serial),
+        name=plain(node.model_name),
+        manufacturer_name=plain(node.manufacturer),
+        model_name=plain(node.model_name),
+        serial_number=plain(node.serial),
+    )
+    return sr.ObservationContext(observer_device_context=sr.ObserverContext(_concept(codes.DEVICE), identifying))
+
+
+def _group(group: MeasuredGroup, identity: RunIdentity) -> Any:
+    common: dict[str, Any] = {
+        "tracking_identifier": sr.TrackingIdentifier(uid=group.tracking_uid, identifier=group.label),
+        "finding_type": group.finding,
+        "finding_sites": [sr.FindingSite(codes.BRAIN)],
+        "measurements": [_measurement(quantity) for quantity in group.quantities],
+    }
+    if group.segment is None:
+        return sr.MeasurementsAndQualitativeEvaluations(**common)
+    reference = _referenced_segment(group.segment, identity)
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=reference, **common)
+
+
+def _referenced_segment(segment: SegmentReference, identity: RunIdentity) -> sr.ReferencedSegment:
+    reference = sr.ReferencedSegment(
+        sop_class_uid=_SEGMENTATION_STORAGE,
+        sop_instance_uid=segment.sop_instance_uid,
+        segment_number=segment.number,
+        source_series=sr.SourceSeriesForSegmentation(identity.series_instance_uid),
+    )
+    # highdicom capitalises the meaning otherwise than PS3.16 does, and validators notice.
+    reference[1].ConceptNameCodeSequence[0].CodeMeaning = codes.SOURCE_SERIES_FOR_SEGMENTATION.meaning
+    return reference
+
+
+def _measurement(quantity: Quantity) -> sr.Measurement:
+    """The method stands at each measurement: at the group highdicom 0.28 gives it a wrong relationship."""
+    return sr.Measurement(
+        name=quantity.name,
+        value=quantity.value,
+        unit=quantity.unit,
+        method=quantity.method,
+        algorithm_id=_algorithm(quantity.release),
+    )
+
+
+def _algorithm(release: ReleaseIdentity) -> sr.AlgorithmIdentification:
+    return sr.AlgorithmIdentification(
+        name=plain(release.name),
+        version=plain(release.version),
+        parameters=[f"weights_sha256={release.weights_sha256}"],
+        family=codes.ARTIFICIAL_INTELLIGENCE,
+    )
+
+
+def _library_image(source: SourceImages) -> Dataset:
+    """One image stands for the series: a library of all slices makes viewers slow and reports long."""
+    middle = copy(source.planes[len(source.planes) // 2])
+    middle.SliceThickness = source.planes[0].SliceThickness
+    return middle
+
+
+def _point_library_at_frame(content: sr.MeasurementReport, source: SourceImages) -> None:
+    """The library's image is a plane's stand-in: name the true instance and frame instead."""
+    frame = source.frames[len(source.frames) // 2]
+    stand_in = str(source.planes[len(source.planes) // 2].SOPInstanceUID)
+    for item in _descendants(content[0]):
+        for reference in item.get("ReferencedSOPSequence", []):
+            if reference.ReferencedSOPInstanceUID == stand_in:
+                reference.ReferencedSOPClassUID = frame.sop_class_uid
+                reference.ReferencedSOPInstanceUID = frame.sop_instance_uid
+                reference.ReferencedFrameNumber = frame.frame_number
+
+
+def _descendants(item: Dataset) -> list[Dataset]:
+    children = list(item.get("ContentSequence", []))
+    return [*children, *(below for child in children for below in _descendants(child))]
+
+
+def _qualitative_evaluations(report: Report) -> sr.ContainerContentItem:
+    """TID 1500's root-level container: coded answers, and comments as text.
+
+    The tumour type stands here and not in a group of its own, which would have to be TID 1501 beside TID 1411.
+    """
+    container = sr.ContainerContentItem(name=_concept(codes.QUALITATIVE_EVALUATIONS), relationship_type="CONTAINS")
+    container.ContentSequence = sr.ContentSequence(
+        [
+            *(
+                sr.CodeContentItem(name=answer.concept, value=answer.value, relationship_type="CONTAINS")
+                for answer in report.statements
+            ),
+            *(
+                sr.TextContentItem(name=codes.COMMENT, value=comment, relationship_type="CONTAINS")
+                for comment in report.comments
+            ),
+        ]
+    )
+    return container

@@ -1,0 +1,71 @@
+"""Sentences and titles that every object of this node carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bt_node.domain.result import ResultKind
+from bt_node.domain.tumour import TumourType, TumourTypeFinding
+from bt_node.encode.request import EncodeRequest
+
+_LONG_STRING = 64  # characters of VR LO, PS3.5 Table 6.2-1
+_SHORT_TITLE = {
+    ResultKind.SEG: "AI tumour SEG",
+    ResultKind.SEG_DERIVED: "AI TC+WT SEG",
+    ResultKind.SR: "AI tumour SR",
+}
+_NOT_FOR_DIAGNOSIS = "for research use only, not for diagnosis"
+_DISCLAIMER = "For research use only, not for diagnosis. Made by software; not reviewed by a physician."
+
+
+def series_description(kind: ResultKind, cautions: Sequence[str]) -> str:
+    """SeriesDescription (LO, 64 characters): what it is, that it is research, and whether there are cautions."""
+    return f"{'CAUTION, ' if cautions else ''}{_SHORT_TITLE[kind]}: {_NOT_FOR_DIAGNOSIS}"
+
+
+def long_string(text: str) -> str:
+    """`text` as a valid LO value: ASCII (the source decides the character set), no backslash, 64 characters."""
+    return plain(text).replace("\\", "/")[:_LONG_STRING]
+
+
+def plain(text: str) -> str:
+    """`text` in ASCII, which every SpecificCharacterSet can hold; other characters become question marks."""
+    return text.encode("ascii", "replace").decode("ascii")
+
+
+def comments(request: EncodeRequest) -> tuple[str, ...]:
+    """Free text of the report: disclaimer, cautions, what was not found, probabilities, models."""
+    return tuple(
+        plain(text)
+        for text in (
+            _DISCLAIMER,
+            *(f"CAUTION: {caution}" for caution in request.findings.cautions),
+            *_probabilities(request.findings.tumour_type),
+            f"Outline by {_release_words(request)}.",
+        )
+    )
+
+
+def _probabilities(finding: TumourTypeFinding | None) -> tuple[str, ...]:
+    if finding is None:
+        return ("Tumour type: no classifier was used.",)
+    shares = ", ".join(f"{_TYPE_WORDS[kind]} {100 * finding.probabilities[kind]:.1f} %" for kind in TumourType)
+    release = finding.release
+    sentence = (
+        f"Tumour type probabilities over {finding.slices_used} slices: {shares}. "
+        f"By {release.name} {release.version}, weights SHA-256 {release.weights_sha256}."
+    )
+    return (sentence,)
+
+
+_TYPE_WORDS = {
+    TumourType.GLIOMA: "glioma",
+    TumourType.MENINGIOMA: "meningioma",
+    TumourType.PITUITARY: "pituitary tumour",
+    TumourType.NONE: "no tumour",
+}
+
+
+def _release_words(request: EncodeRequest) -> str:
+    release = request.findings.segmenter
+    return f"{release.name} {release.version}, weights SHA-256 {release.weights_sha256}"
