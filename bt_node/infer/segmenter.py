@@ -1,0 +1,195 @@
+"""The 3D segmenter: four z-scored sequences in, probabilities of the nested regions out, and labels from these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import safetensors.torch
+import torch
+from monai.inferers.utils import sliding_window_inference
+from safetensors import SafetensorError
+from scipy import ndimage
+from torch import Tensor, nn
+
+from bt_node.domain.errors import OutOfDeviceMemoryError, ReleaseError, RolesMissingError
+from bt_node.domain.geometry import BoolArray, ImageArray, LabelArray
+from bt_node.domain.study import Role
+from bt_node.domain.tumour import LABEL_OF, Region, ReleaseIdentity
+from bt_node.infer.device import has_fast_bfloat16
+from bt_node.infer.networks.build import NetworkArgumentsError, build_network
+from bt_node.infer.release import Release, SegmenterInput, SegmenterManifest, SegmenterOutput, read_verified_weights
+
+_OVERLAP = 0.5  # of neighbouring windows, along each axis
+_TOUCHING = np.ones((3, 3, 3), dtype=np.bool_)  # voxels that share a face, an edge or a corner are one part
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """A network with what its release says about input and output.
+
+    Attributes:
+        identity: which release it is.
+        input: channel order, grid and window.
+        output: regions, thresholds and smallest parts.
+        network: maps (batch, roles, Z, Y, X) to logits (batch, 3, Z, Y, X); in evaluation mode, on `device`.
+        device: where it computes.
+    """
+
+    identity: ReleaseIdentity
+    input: SegmenterInput
+    output: SegmenterOutput
+    network: nn.Module
+    device: torch.device
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The sequences it needs, in channel order."""
+        return self.input.roles
+
+    def predict(self, inputs: Mapping[Role, ImageArray]) -> ImageArray:
+        """Probability of each nested region in each voxel.
+
+        Only the box that holds the brain is computed; outside it the probability is 0. Windows are blended with
+        Gaussian weights.
+
+        Args:
+            inputs: float32 (Z, Y, X) of one shape on the release's grid (1 mm, axes along LPS), z-scored inside the
+                brain and 0 outside. Roles that the release does not read are ignored.
+
+        Returns:
+            float32 (3, Z, Y, X): WT, TC, ET, each 0 to 1.
+
+        Raises:
+            RolesMissingError: a sequence that the release reads is not among `inputs`.
+            OutOfDeviceMemoryError: the device ran out of memory.
+            ValueError: shapes differ, a value is not finite, or nothing is inside the brain.
+        """
+        image = self._stacked(inputs)
+        box = _filled_box((image != 0).any(axis=0))
+        probabilities = np.zeros((len(self.output.regions), *image.shape[1:]), dtype=np.float32)
+        with _out_of_memory_named(self.device):
+            probabilities[(slice(None), *box)] = self._slide(image[(slice(None), *box)])
+        return probabilities
+
+    def decide(self, probabilities: ImageArray, *, voxel_mm3: float | None = None) -> LabelArray:
+        """Exclusive labels from probabilities, by the release's thresholds.
+
+        Regions stay nested: core lies inside whole tumour and enhancing tumour inside core. A connected part that is
+        smaller than the release allows is dropped from its region, and with it everything nested in it.
+
+        Args:
+            probabilities: float32 (3, Z, Y, X): WT, TC, ET on any grid.
+            voxel_mm3: volume of one voxel of that grid; left out, the release's own grid is meant.
+
+        Returns:
+            uint8 (Z, Y, X): 0 background, 1 NCR, 2 ED, 3 ET.
+        """
+        voxel_ml = (float(np.prod(self.input.spacing_mm)) if voxel_mm3 is None else voxel_mm3) / 1000.0
+        inside: BoolArray = np.ones(probabilities.shape[1:], dtype=np.bool_)
+        masks: list[BoolArray] = []
+        for values, threshold, smallest_ml in zip(
+            probabilities, self.output.thresholds, self.output.min_component_ml, strict=True
+        ):
+            inside = _without_small_parts(inside & (values > threshold), smallest_ml / voxel_ml)
+            masks.append(inside)
+        return _exclusive(masks)
+
+    def _stacked(self, inputs: Mapping[Role, ImageArray]) -> ImageArray:
+        missing = [role.value for role in self.roles if role not in inputs]
+        if missing:
+            raise RolesMissingError(missing, len(inputs))
+        image = np.stack([inputs[role] for role in self.roles]).astype(np.float32, copy=False)
+        if not np.isfinite(image).all():
+            raise ValueError("the input holds values that are not finite")
+        return image
+
+    def _slide(self, image: ImageArray) -> ImageArray:
+        batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.device)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)),
+        ):
+            blended = sliding_window_inference(
+                batch, self.input.patch, 1, self._window, overlap=_OVERLAP, mode="gaussian"
+            )
+        if not isinstance(blended, Tensor):
+            raise TypeError(f"the network answers {type(blended).__name__}, not one tensor")
+        result: ImageArray = blended[0].float().clamp(0.0, 1.0).cpu().numpy()
+        return result
+
+    def _window(self, window: Tensor) -> Tensor:
+        logits: Tensor = self.network(window.contiguous(memory_format=torch.channels_last_3d))
+        return logits.float().sigmoid()
+
+
+def load_segmenter(release: Release, device: torch.device) -> Segmenter:
+    """Build the release's network and load its weights, whose hash is checked first.
+
+    Raises:
+        ReleaseError: not a segmenter, the network's arguments are wrong, or the weights do not fit the network.
+        WeightsMismatchError: the weights are not the ones the manifest names.
+    """
+    manifest = release.manifest
+    if not isinstance(manifest, SegmenterManifest):
+        raise ReleaseError(release.folder.name, f"is a {manifest.kind}, not a segmenter")
+    content = read_verified_weights(release)
+    try:
+        network = build_network(manifest.network.architecture, manifest.network.arguments)
+        network.load_state_dict({name: value.float() for name, value in safetensors.torch.load(content).items()})
+    except (NetworkArgumentsError, SafetensorError, RuntimeError) as error:
+        raise ReleaseError(release.folder.name, str(error)) from error
+    return Segmenter(release.identity, manifest.input, manifest.output, ready(network, device), device)
+
+
+def ready(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network on its device, in evaluation mode, weights channels-last."""
+    channels_last(network.to(device))
+    return network.eval()
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay the weights of 3D convolutions out channels-last, in place: faster in bfloat16 on processor and GPU."""
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub knows 4D only
+
+
+def _exclusive(masks: Sequence[BoolArray]) -> LabelArray:
+    whole, core, enhancing = masks
+    labels: LabelArray = np.zeros(whole.shape, dtype=np.uint8)
+    labels[whole] = LABEL_OF[Region.ED]
+    labels[core] = LABEL_OF[Region.NCR]
+    labels[enhancing] = LABEL_OF[Region.ET]
+    return labels
+
+
+def _without_small_parts(mask: BoolArray, smallest_voxels: float) -> BoolArray:
+    if smallest_voxels <= 1 or not mask.any():
+        return mask
+    parts, count = ndimage.label(mask, structure=_TOUCHING)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    kept = sizes >= smallest_voxels
+    kept[0] = False
+    result: BoolArray = kept[parts]
+    return result
+
+
+def _filled_box(mask: BoolArray) -> tuple[slice, ...]:
+    if not mask.any():
+        raise ValueError("no voxel of the input is inside the brain")
+    box: tuple[slice, ...] = ndimage.find_objects(mask.astype(np.uint8))[0]
+    return box
+
+
+@contextmanager
+def _out_of_memory_named(device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfDeviceMemoryError(str(device)) from error
+    except RuntimeError as error:
+        # torch's allocator for the processor has no error class of its own; its text is all there is.
+        if "can't allocate memory" not in str(error):
+            raise
+        raise OutOfDeviceMemoryError(str(device)) from error

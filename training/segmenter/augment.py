@@ -1,0 +1,179 @@
+"""Distortions of a training patch: what differs between scanners, protocols and brain masks.
+
+BraTS is 1 mm, skull-stripped and clean; patients' series are 5 mm thick, tilted, shaded, and their brain masks are
+imperfect. Each distortion below stands for one of these differences. All take and return z-scores (sequence, Z, Y, X)
+with 0 outside the brain and nested regions (region, Z, Y, X), and draw from the generator they are given, so the
+same generator gives the same patch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.segmenter.recipe import AugmentationRecipe
+
+Rng = np.random.Generator
+_SMOOTHEST = 3  # control points per axis of a random smooth field
+
+
+def augment(image: Tensor, regions: Tensor, recipe: AugmentationRecipe, rng: Rng) -> tuple[Tensor, Tensor]:
+    """Distort one patch; each distortion has its own chance.
+
+    Args:
+        image: float32 (sequence, Z, Y, X) z-scores, 0 outside the brain.
+        regions: float32 (region, Z, Y, X), 0 or 1.
+        recipe: the chances.
+        rng: source of every random choice.
+
+    Returns:
+        Image and regions of the same shapes.
+    """
+    image, regions = _flip(image, regions, recipe, rng)
+    if rng.random() < recipe.turn_and_scale:
+        image, regions = turn_and_scale(image, regions, rng)
+    brain = (image != 0).any(dim=0)
+    for chance, distort in _intensity_steps(recipe):
+        if rng.random() < chance:
+            image = distort(image, rng)
+    image = image * brain  # blur and thick slices leak over the brain's edge; the node's mask cuts there
+    if rng.random() < recipe.brain_mask:
+        image, regions = imperfect_brain_mask(image, regions, brain, rng)
+    return image, regions
+
+
+def _intensity_steps(recipe: AugmentationRecipe) -> list[tuple[float, Callable[[Tensor, Rng], Tensor]]]:
+    return [
+        (recipe.thick_slices, thick_slices),
+        (recipe.blur, blur),
+        (recipe.bias_field, bias_field),
+        (recipe.gamma, gamma),
+        (recipe.contrast, contrast),
+        (recipe.noise, noise),
+    ]
+
+
+def _flip(image: Tensor, regions: Tensor, recipe: AugmentationRecipe, rng: Rng) -> tuple[Tensor, Tensor]:
+    chances = (recipe.flip_other, recipe.flip_other, recipe.flip_left_right)
+    axes = [axis + 1 for axis, chance in enumerate(chances) if rng.random() < chance]
+    return (image.flip(axes), regions.flip(axes)) if axes else (image, regions)
+
+
+def turn_and_scale(image: Tensor, regions: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+    """Turn by up to about 15 degrees around each axis and scale by 0.85 to 1.2 (heads lie as they lie)."""
+    matrix = _rotation(rng.uniform(-0.26, 0.26, size=3)) / rng.uniform(0.85, 1.2)
+    theta = torch.from_numpy(np.hstack([matrix, np.zeros((3, 1))])).float()[None]
+    grid = functional.affine_grid(theta, [1, 1, *image.shape[1:]], align_corners=False)
+    turned = functional.grid_sample(image[None], grid, mode="bilinear", align_corners=False)[0]
+    # The edge of the brain must stay sharp: interpolated values half outside are cut away.
+    inside = functional.grid_sample((image != 0).any(dim=0)[None, None].float(), grid, align_corners=False)[0] > 0.5
+    masks = functional.grid_sample(regions[None], grid, mode="bilinear", align_corners=False)[0]
+    return turned * inside, (masks > 0.5).float() * inside
+
+
+def _rotation(angles: np.ndarray) -> np.ndarray:
+    result = np.eye(3)
+    for axis, angle in enumerate(angles):
+        turn = np.eye(3)
+        first, second = (axis + 1) % 3, (axis + 2) % 3
+        turn[first, first] = turn[second, second] = math.cos(angle)
+        turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
+        result = result @ turn
+    return result
+
+
+def thick_slices(image: Tensor, rng: Rng) -> Tensor:
+    """Average sequences into slices of 3 to 6.5 mm along one axis and interpolate back, as registration does.
+
+    Mostly axial; some of the sequences may stay thin, because protocols mix 2D and 3D acquisitions.
+    """
+    axis = int(rng.choice(3, p=[0.7, 0.15, 0.15]))
+    chosen = rng.random(len(image)) < rng.choice([1.0, 0.6])
+    size = list(image.shape[1:])
+    thin = list(size)
+    thin[axis] = max(2, round(size[axis] / rng.uniform(3.0, 6.5)))
+    result = image.clone()
+    for index in np.flatnonzero(chosen):
+        coarse = functional.interpolate(image[index][None, None], size=thin, mode="area")
+        result[index] = functional.interpolate(coarse, size=size, mode="trilinear", align_corners=False)[0, 0]
+    return result
+
+
+def blur(image: Tensor, rng: Rng) -> Tensor:
+    """Smooth one or more sequences in all axes, as a low acquisition matrix does."""
+    result = image.clone()
+    factor = rng.uniform(0.5, 0.85)
+    size = list(image.shape[1:])
+    for index in np.flatnonzero(rng.random(len(image)) < 0.6):
+        coarse = functional.interpolate(
+            image[index][None, None], scale_factor=factor, mode="trilinear", align_corners=False
+        )
+        result[index] = functional.interpolate(coarse, size=size, mode="trilinear", align_corners=False)[0, 0]
+    return result
+
+
+def bias_field(image: Tensor, rng: Rng) -> Tensor:
+    """Add a smooth shading to each sequence; on z-scores, a coil's gain looks like a slow offset."""
+    strength = rng.uniform(0.1, 0.6)
+    return torch.stack([sequence + strength * _smooth_field(sequence.shape, rng) for sequence in image])
+
+
+def gamma(image: Tensor, rng: Rng) -> Tensor:
+    """Bend the grey scale of each sequence, keeping its range."""
+    result = image.clone()
+    for index, sequence in enumerate(image):
+        low, high = float(sequence.min()), float(sequence.max())
+        if high > low and rng.random() < 0.5:
+            exponent = float(np.exp(rng.uniform(-0.4, 0.4)))
+            result[index] = ((sequence - low) / (high - low)) ** exponent * (high - low) + low
+    return result
+
+
+def contrast(image: Tensor, rng: Rng) -> Tensor:
+    """Change gain and offset of each sequence: what a wrong brain mask or another protocol does to z-scores."""
+    gain = torch.from_numpy(rng.uniform(0.7, 1.35, len(image))).float()
+    shift = torch.from_numpy(rng.uniform(-0.4, 0.4, len(image))).float()
+    return image * gain.view(-1, 1, 1, 1) + shift.view(-1, 1, 1, 1)
+
+
+def noise(image: Tensor, rng: Rng) -> Tensor:
+    """Add Gaussian noise."""
+    drawn = rng.standard_normal(image.shape, dtype=np.float32)
+    return image + float(rng.uniform(0.02, 0.25)) * torch.from_numpy(drawn)
+
+
+def imperfect_brain_mask(image: Tensor, regions: Tensor, brain: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+    """Shave the brain's rim off, or leave a rim of scalp, skull and orbit around parts of it."""
+    if rng.random() < 0.3:
+        eroded = ~_dilated(~brain, int(rng.integers(1, 4)))
+        return image * eroded, regions * eroded
+    rim = _dilated(brain, int(rng.integers(2, 10))) & ~brain
+    patchy = _smooth_field(brain.shape, rng, points=6) > rng.uniform(-0.6, 0.6)
+    return torch.where(rim & patchy, _tissue_outside(image, rng), image), regions
+
+
+def _tissue_outside(image: Tensor, rng: Rng) -> Tensor:
+    """Layers as scalp and skull show them: fat and mucosa bright, bone dark, different in each sequence."""
+    layers = []
+    for _ in range(len(image)):
+        texture = _smooth_field(image.shape[1:], rng, points=int(rng.integers(8, 24)))
+        layers.append(float(rng.uniform(-2.5, 3.5)) + float(rng.uniform(0.3, 1.5)) * texture)
+    return torch.stack(layers)
+
+
+def _dilated(mask: Tensor, steps: int) -> Tensor:
+    grown = mask[None, None].float()
+    for _ in range(steps):
+        grown = functional.max_pool3d(grown, kernel_size=3, stride=1, padding=1)
+    return grown[0, 0] > 0.5
+
+
+def _smooth_field(shape: tuple[int, ...], rng: Rng, points: int = _SMOOTHEST) -> Tensor:
+    drawn = torch.from_numpy(rng.standard_normal((1, 1, points, points, points), dtype=np.float32))
+    field: Tensor = functional.interpolate(drawn, size=list(shape), mode="trilinear", align_corners=True)[0, 0]
+    return field
