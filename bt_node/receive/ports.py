@@ -1,0 +1,33 @@
+"""What the receive stage needs of the job book."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bt_node.domain.receipt import ReceivedInstance, Refusal
+
+
+class ReceiptBook(Protocol):
+    """The receiving side of the job book; every method may be called from many threads at once.
+
+    tests/contract/receipt_book.py holds the tests that any implementation must pass.
+    """
+
+    def known_digest(self, sop_instance_uid: str) -> str | None:
+        """SHA-256 (hex) under which the instance was recorded, or None."""
+
+    def record_instance(self, instance: ReceivedInstance, association: str) -> None:
+        """Note an instance that is durable in the spool, once, and mark its study open by the association.
+
+        Raises:
+            InstanceConflictError: the SOPInstanceUID is recorded with another digest.
+        """
+
+    def note_refusal(self, refusal: Refusal) -> None:
+        """Note a C-STORE that was answered with a failure status."""
+
+    def association_closed(self, association: str) -> None:
+        """The association ended, in whatever way: it keeps no study open any more."""
+
+    def listener_started(self, listener: str) -> None:
+        """Forget what associations of an earlier life of this listener (`listener/…`) left open."""

@@ -1,0 +1,72 @@
+"""Mends what a crash left between the spool and the job book.
+
+The file is the truth of what was received: a file without a row gets its row. The other direction needs no mending
+here: a row without its file shows itself when the worker reads it (`SpoolFileMissingError`).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from bt_node.receive.errors import EncodingError
+from bt_node.receive.header import read_identity
+from bt_node.receive.part10 import read_stored_file
+from bt_node.receive.ports import ReceiptBook
+from bt_node.receive.spool import Spool, instance_path
+from bt_node.receive.store import describe
+
+_log = logging.getLogger(__name__)
+
+# Its own association: the study it mends is open until the whole pass is over, then becomes quiet like any other.
+_ASSOCIATION = "reconcile/0"
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What one pass did: temporary files removed, files given their row, files that are no instance of ours."""
+
+    leftovers_removed: int
+    recorded: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def reconcile(spool: Spool, book: ReceiptBook) -> Reconciliation:
+    """Remove temporary files of dead writers and record every stored file that the book does not know.
+
+    Safe beside a running listener: a live temporary file is locked, and recording twice is recording once.
+    """
+    removed = spool.remove_leftovers()
+    recorded: list[str] = []
+    unreadable: list[str] = []
+    try:
+        for path in spool.stored():
+            if book.known_digest(PurePosixPath(path).stem) is not None:
+                continue
+            (recorded if _record(spool, book, path) else unreadable).append(path)
+    finally:
+        if recorded:
+            book.association_closed(_ASSOCIATION)
+    if removed or recorded or unreadable:
+        _log.warning(
+            "reconciled the spool: %d leftover file(s) removed, %d recorded, %d unreadable",
+            removed, len(recorded), len(unreadable),
+        )  # fmt: skip
+    return Reconciliation(removed, tuple(recorded), tuple(unreadable))
+
+
+def _record(spool: Spool, book: ReceiptBook, path: str) -> bool:
+    """Record one file; False when it is not the instance its name says (it stays where it is, for a person)."""
+    try:
+        stored = read_stored_file(spool.absolute(path))
+        identity = read_identity(stored.data, stored.transfer_syntax_uid)
+        place = instance_path(identity.study_instance_uid, identity.series_instance_uid, identity.sop_instance_uid)
+    except (OSError, ValueError, EncodingError) as error:
+        _log.error("%s in the spool cannot be read: %s", path, type(error).__name__)
+        return False
+    if place != path:
+        _log.error("%s in the spool holds another instance than its name says", path)
+        return False
+    book.record_instance(describe(path, stored, identity), _ASSOCIATION)
+    return True

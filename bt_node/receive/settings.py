@@ -1,0 +1,66 @@
+"""What the listener must be told. The configuration is turned into these values by whoever starts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_MAX_AE_TITLE = 16  # PS3.5 Table 6.2-1, VR AE
+_MAX_PORT = 65535
+_SMALLEST_PDU, _LARGEST_PDU = 4096, 4 * 1024 * 1024
+ANY_HOST = "*"
+
+
+def _check_ae_title(title: str) -> None:
+    if not 0 < len(title.strip()) <= _MAX_AE_TITLE or not title.isascii() or not title.isprintable() or "\\" in title:
+        raise ValueError(f"an AE title has 1 to 16 printable ASCII characters and no backslash, not {title!r}")
+
+
+@dataclass(frozen=True)
+class AllowedSource:
+    """A peer that may send: its AE title, and the address, network (CIDR) or name it calls from; "*" is any."""
+
+    ae_title: str
+    host: str = ANY_HOST
+
+    def __post_init__(self) -> None:
+        _check_ae_title(self.ae_title)
+
+
+@dataclass(frozen=True)
+class ListenerSettings:
+    """Settings of one listener.
+
+    Attributes:
+        name: prefix of association ids; listeners that share a job book need different names.
+        port: 0 lets the system choose one; `Listener.port` tells which.
+        sources: who may send; everyone else is refused unless `accept_unknown_sources`.
+        acse_timeout_seconds: seconds a connected peer may take to request an association.
+        dimse_timeout_seconds: seconds a started DIMSE exchange may stand still.
+        network_timeout_seconds: seconds an association may be silent, and the deadline of each single PDU.
+        max_pdu_bytes: largest P-DATA-TF PDU we advertise (PS3.8 D.1) and accept.
+    """
+
+    ae_title: str = "BT_NODE"
+    host: str = "0.0.0.0"  # noqa: S104 - a listener that hears only itself is of no use in a hospital
+    port: int = 11112
+    name: str = "listener"
+    sources: tuple[AllowedSource, ...] = ()
+    accept_unknown_sources: bool = False
+    max_associations: int = 20
+    acse_timeout_seconds: float = 30.0
+    dimse_timeout_seconds: float = 60.0
+    network_timeout_seconds: float = 60.0
+    max_pdu_bytes: int = 128 * 1024
+
+    def __post_init__(self) -> None:
+        _check_ae_title(self.ae_title)
+        if not 0 <= self.port <= _MAX_PORT:
+            raise ValueError(f"port must be 0 to {_MAX_PORT}, not {self.port}")
+        if not self.name or "/" in self.name:
+            raise ValueError(f"name must be a word without '/', not {self.name!r}")
+        if self.max_associations < 1:
+            raise ValueError(f"max_associations must be 1 or more, not {self.max_associations}")
+        if min(self.acse_timeout_seconds, self.dimse_timeout_seconds, self.network_timeout_seconds) <= 0:
+            raise ValueError("timeouts must be positive seconds: an endless wait blocks the listener")
+        if not _SMALLEST_PDU <= self.max_pdu_bytes <= _LARGEST_PDU:
+            raise ValueError(f"max_pdu_bytes must be {_SMALLEST_PDU} to {_LARGEST_PDU}, not {self.max_pdu_bytes}")

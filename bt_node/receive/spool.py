@@ -1,0 +1,199 @@
+"""Durable files: what was answered with success survives a power cut.
+
+Each file is written beside its place, synced, moved there, and then its folder is synced (and, the first time, every
+folder above it): only then is the name itself on the disk. Names are made from checked UIDs only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from bt_node.receive.errors import SpoolFullError, SpoolWriteError
+from bt_node.receive.uids import is_safe_uid
+
+_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
+_MIB = 1024 * 1024
+_TEMPORARY_SUFFIX = ".part"
+_REMEMBERED_FOLDERS = 4096
+# What file systems without hard links answer (CIFS, some FUSE); there a rename must do.
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+
+
+def instance_path(study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> str:
+    """POSIX path of an instance relative to the spool root: `instances/<study>/<series>/<sop>.dcm`.
+
+    Raises:
+        ValueError: a UID is not digits and dots (PS3.5 9.1); such text never becomes a path.
+    """
+    for text in (study_instance_uid, series_instance_uid, sop_instance_uid):
+        if not is_safe_uid(text):
+            raise ValueError("not a UID: a path is made of digits and dots only")
+    return str(PurePosixPath("instances", study_instance_uid, series_instance_uid, f"{sop_instance_uid}.dcm"))
+
+
+class Spool:
+    """The folder that holds received instances. Safe for many threads and for several processes."""
+
+    def __init__(self, root: Path, min_free_mib: float = 0) -> None:
+        self.root = root
+        self.min_free_mib = min_free_mib
+        self._folders_lock = threading.Lock()
+        self._durable_folders: set[Path] = set()
+
+    def absolute(self, relative: str) -> Path:
+        """Where a relative path of the job book lies."""
+        return self.root / relative
+
+    def free_mib(self) -> float:
+        """MiB an unprivileged process may still write on the spool's file system."""
+        existing = next(folder for folder in (self.root, *self.root.absolute().parents) if folder.exists())
+        stats = os.statvfs(existing)
+        return stats.f_bavail * stats.f_frsize / _MIB
+
+    def result_folder(self, job_id: int) -> Path:
+        """Folder of a job's result objects."""
+        return self.root / "results" / str(job_id)
+
+    def store_result(self, job_id: int, sop_instance_uid: str, content: bytes) -> str:
+        """Keep a result object durably, in place of an earlier run's; gives its path relative to the root.
+
+        Raises:
+            ValueError: `sop_instance_uid` is not a UID.
+            SpoolWriteError: as for `write`.
+        """
+        if not is_safe_uid(sop_instance_uid):
+            raise ValueError("not a UID: a path is made of digits and dots only")
+        target = self.result_folder(job_id) / f"{sop_instance_uid}.dcm"
+        relative = target.relative_to(self.root).as_posix()
+        self.write(relative, (content,), replace=True)
+        return relative
+
+    def write(self, relative: str, parts: Sequence[bytes], *, replace: bool = False) -> int:
+        """Write a file so that it is durable when this returns; gives its size in bytes.
+
+        Raises:
+            SpoolFullError: less than `min_free_mib` would stay free.
+            SpoolWriteError: the disk refused, or the file exists and may not be replaced; no temporary file is left.
+        """
+        size = sum(map(len, parts))
+        try:
+            self._check_space(size)
+            self._write_durably(self.absolute(relative), parts, _replace if replace else _place)
+        except OSError as error:
+            raise SpoolWriteError(errno.errorcode.get(error.errno or 0, type(error).__name__)) from error
+        return size
+
+    def stored(self) -> Iterator[str]:
+        """Relative paths of all instances, in no particular order."""
+        for path in (self.root / "instances").glob("*/*/*.dcm"):
+            yield path.relative_to(self.root).as_posix()
+
+    def remove_leftovers(self) -> int:
+        """Delete temporary files whose writer is dead; gives their number."""
+        places = (("instances", "*/*"), ("results", "*"))
+        return sum(
+            _remove_if_abandoned(path)
+            for folder, below in places
+            for path in (self.root / folder).glob(f"{below}/.*{_TEMPORARY_SUFFIX}")
+        )
+
+    def _check_space(self, size: int) -> None:
+        free, wanted = self.free_mib(), self.min_free_mib + size / _MIB
+        if free < wanted:
+            raise SpoolFullError(free, wanted)
+
+    def _write_durably(self, target: Path, parts: Sequence[bytes], move: Callable[[Path, Path], None]) -> None:
+        self._make_durable_folder(target.parent)
+        try:
+            temporary, descriptor = self._open_temporary(target)
+        except FileNotFoundError:  # retention removed the emptied folder since we made it
+            self._forget_folders()
+            self._make_durable_folder(target.parent)
+            temporary, descriptor = self._open_temporary(target)
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                # Held until the file is closed: tells remove_leftovers, also of another process, that we live.
+                fcntl.flock(file, fcntl.LOCK_EX)
+                for part in parts:
+                    _write_all(file.fileno(), part)
+                os.fsync(file.fileno())
+                move(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+
+    def _open_temporary(self, target: Path) -> tuple[Path, int]:
+        temporary = target.with_name(f".{target.stem}.{secrets.token_hex(6)}{_TEMPORARY_SUFFIX}")
+        return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+
+    def _make_durable_folder(self, folder: Path) -> None:
+        """Make a folder and sync every folder above it up to the root, once in this process' life."""
+        with self._folders_lock:
+            if folder in self._durable_folders:
+                return
+            if len(self._durable_folders) >= _REMEMBERED_FOLDERS:
+                self._durable_folders.clear()
+            self._make_chain(folder)
+            self._durable_folders.add(folder)
+
+    def _make_chain(self, folder: Path) -> None:
+        chain = [folder, *folder.parents]
+        inside = chain[: chain.index(self.root) + 1]
+        missing_above = list(itertools.takewhile(lambda path: not path.exists(), self.root.absolute().parents))
+        for path in (*reversed(missing_above), *reversed(inside)):
+            path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            _sync_folder(path.absolute().parent)
+
+    def _forget_folders(self) -> None:
+        with self._folders_lock:
+            self._durable_folders.clear()
+
+
+def _place(temporary: Path, target: Path) -> None:
+    """Rename, but never over a file: a listener in another process may have stored another object there just now."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        temporary.rename(target)
+    else:
+        temporary.unlink()
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    temporary.rename(target)
+
+
+def _write_all(descriptor: int, part: bytes) -> None:
+    view = memoryview(part)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_if_abandoned(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    except OSError:  # its writer holds the lock, or it is gone already
+        return False
+    return True

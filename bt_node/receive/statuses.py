@@ -1,0 +1,16 @@
+"""C-STORE statuses this listener answers (PS3.4 Table B.2-1; general codes: PS3.7 9.1.1.1.9 and Annex C)."""
+
+from __future__ import annotations
+
+SUCCESS = 0x0000
+
+# PS3.4 Table B.2-1
+OUT_OF_RESOURCES = 0xA700
+DATA_SET_DOES_NOT_MATCH = 0xA900
+CANNOT_UNDERSTAND = 0xC000
+
+# General codes that PS3.4 B.2.3 leaves to PS3.7
+PROCESSING_FAILURE = 0x0110
+DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 Annex C: the UID already names another SOP Instance
+INVALID_SOP_INSTANCE = 0x0117  # PS3.7 Annex C: the UID violates the rules UIDs are built by
+SOP_CLASS_NOT_SUPPORTED = 0x0122

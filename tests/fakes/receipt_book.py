@@ -1,0 +1,52 @@
+"""A job book in memory, as far as the listener uses it. It passes the same contract as the real one."""
+
+from __future__ import annotations
+
+import threading
+
+from bt_node.domain.errors import InstanceConflictError
+from bt_node.domain.receipt import ReceivedInstance, Refusal
+
+
+class FakeReceiptBook:
+    """What was recorded, refused and closed, for tests to look at; `failing` makes every call raise."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, ReceivedInstance] = {}
+        self.refusals: list[Refusal] = []
+        self.closed: list[str] = []
+        self.started: list[str] = []
+        self.open: set[tuple[str, str]] = set()
+        self.failing: Exception | None = None
+        self._lock = threading.Lock()
+
+    def known_digest(self, sop_instance_uid: str) -> str | None:
+        with self._answering():
+            instance = self.instances.get(sop_instance_uid)
+            return instance.digest if instance else None
+
+    def record_instance(self, instance: ReceivedInstance, association: str) -> None:
+        with self._answering():
+            kept = self.instances.setdefault(instance.sop_instance_uid, instance)
+            if kept.digest != instance.digest:
+                raise InstanceConflictError(instance.sop_instance_uid)
+            self.open.add((association, kept.study_instance_uid))
+
+    def note_refusal(self, refusal: Refusal) -> None:
+        with self._answering():
+            self.refusals.append(refusal)
+
+    def association_closed(self, association: str) -> None:
+        with self._answering():
+            self.closed.append(association)
+            self.open = {entry for entry in self.open if entry[0] != association}
+
+    def listener_started(self, listener: str) -> None:
+        with self._answering():
+            self.started.append(listener)
+            self.open = {entry for entry in self.open if not entry[0].startswith(f"{listener}/")}
+
+    def _answering(self) -> threading.Lock:
+        if self.failing is not None:
+            raise self.failing
+        return self._lock
