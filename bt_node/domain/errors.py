@@ -225,6 +225,16 @@ class OutOfDeviceMemoryError(Retry):
 # ---------------------------------------------------------------- results
 
 
+class ImplausibleResultError(Hold):
+    """The findings cannot be right as they are; a person must look before anything leaves."""
+
+    code = "implausible-result"
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(f"Nothing was sent: {' '.join(self.reasons)}")
+
+
 class ReadBackError(Alarm):
     """A written result object does not decode to what was meant; nothing leaves."""
 
@@ -268,3 +278,45 @@ class JobNotFoundError(BtNodeError):
 
     def __init__(self, wanted: str) -> None:
         super().__init__(f"No job {wanted}.")
+
+
+class InputsPurgedError(BtNodeError):
+    """The files of this job were deleted after the retention time; there is nothing to run it on."""
+
+    code = "inputs-purged"
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"The received files of job {job_id} were deleted.", remedy="Send the study again.")
+
+
+class InstanceConflictError(Reject):
+    """Two different objects claim one SOPInstanceUID; the first one is kept."""
+
+    code = "instance-conflict"
+
+    def __init__(self, sop_instance_uid: str) -> None:
+        super().__init__(f"Another object has SOPInstanceUID {sop_instance_uid} already.")
+
+
+# ---------------------------------------------------------------- the job book
+
+
+class SchemaError(Alarm):
+    """The database has no schema, or that of another version of this program."""
+
+    code = "schema"
+
+    def __init__(self, current: str | None, needed: str) -> None:
+        found = f"has schema revision {current}" if current else "has no schema"
+        super().__init__(
+            f"The database {found}, but this program needs revision {needed}.", remedy="Run `bt-node db upgrade`."
+        )
+
+
+class BookUnavailableError(Retry):
+    """The database cannot be reached, is locked, or its disk is full."""
+
+    code = "job-book-unavailable"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"The job book cannot be used now: {detail.strip()}.")

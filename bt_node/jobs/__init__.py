@@ -1,1 +1,20 @@
 """The job book: tables, guarded moves, claims, leases, history, outbox. SQLAlchemy lives here."""
+
+from bt_node.jobs.book import JobBook, open_book
+from bt_node.jobs.schema import downgrade_schema, schema_revision, upgrade_schema
+from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, RunRecord, StoredResult
+from bt_node.jobs.waiting import Patience
+
+__all__ = [
+    "ClaimedJob",
+    "DueDelivery",
+    "JobBook",
+    "JobSummary",
+    "Patience",
+    "RunRecord",
+    "StoredResult",
+    "downgrade_schema",
+    "open_book",
+    "schema_revision",
+    "upgrade_schema",
+]

@@ -1,0 +1,265 @@
+"""The job book: one method for each thing that a process may do to a job, each one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bt_node.domain.receipt import ReceivedInstance, Refusal
+from bt_node.domain.result import SendOutcome
+from bt_node.domain.states import JobState
+from bt_node.jobs import operator, outbox, receipts, runs, timetable, views
+from bt_node.jobs.database import Clock, Database
+from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, Json, RunRecord, StoredResult
+from bt_node.jobs.waiting import Patience
+
+
+def open_book(url: str, *, now: Clock | None = None) -> JobBook:
+    """Open the job book at a SQLAlchemy URL (SQLite file or PostgreSQL).
+
+    Args:
+        url: `sqlite:////absolute/path.db` or `postgresql://user:password@host/database`.
+        now: seconds since 1970, for tests that own the time; by default the database's clock.
+
+    Raises:
+        SchemaError: the database does not have this program's schema (`upgrade_schema` brings it there).
+        BookUnavailableError: the database cannot be reached.
+    """
+    database = Database(url, now=now)
+    database.require_schema()
+    return JobBook(database)
+
+
+class JobBook:
+    """All that is known about jobs. Safe to share between threads; processes open their own.
+
+    Every method may raise BookUnavailableError. A method that names a job may raise JobNotFoundError.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._database.close()
+
+    # ------------------------------------------------------------ listener
+
+    def known_digest(self, sop_instance_uid: str) -> str | None:
+        """Digest of the data set that we hold under this UID, or None."""
+        with self._database.read() as tx:
+            return receipts.known_digest(tx, sop_instance_uid)
+
+    def record_instance(self, instance: ReceivedInstance, association: str) -> None:
+        """Note an instance that lies durably in the spool, and that this association has its study open.
+
+        The first instance of a study creates its job in RECEIVING. Recording the same instance again changes nothing
+        (but keeps the study open); an empty `association` (a reconciler) opens nothing.
+
+        Raises:
+            InstanceConflictError: a different object (another digest) has this SOPInstanceUID.
+        """
+        with self._database.write() as tx:
+            receipts.record_instance(tx, instance, association)
+
+    def note_refusal(self, refusal: Refusal) -> None:
+        """Note a C-STORE that was answered with a failure status."""
+        with self._database.write() as tx:
+            receipts.note_refusal(tx, refusal)
+
+    def association_closed(self, association: str) -> None:
+        """An association ended, by release, abort or a broken connection: it holds no study open any more."""
+        with self._database.write() as tx:
+            receipts.association_closed(tx, association)
+
+    def listener_started(self, listener: str) -> None:
+        """A listener starts: forget associations named `{listener}/…` that it had open when it died."""
+        with self._database.write() as tx:
+            receipts.listener_started(tx, listener)
+
+    # ------------------------------------------------------------ timetable
+
+    def sweep_complete(self, quiet_seconds: float, stale_association_seconds: float) -> list[int]:
+        """RECEIVING -> READY for studies that nothing came for in `quiet_seconds` and that no association has open.
+
+        An association that sent nothing for `stale_association_seconds` does not count. Returns the jobs moved.
+        """
+        with self._database.write() as tx:
+            return timetable.sweep_complete(tx, quiet_seconds, stale_association_seconds)
+
+    def reopen_changed(self) -> list[int]:
+        """READY or ended -> RECEIVING for jobs that got new images since their inputs were taken.
+
+        Instances that are not images (our own results sent back to us, for example) reopen nothing.
+        """
+        with self._database.write() as tx:
+            return timetable.reopen_changed(tx)
+
+    def expire_leases(self, max_attempts: int) -> list[int]:
+        """RUNNING -> READY for jobs whose worker fell silent, or FAILED once `max_attempts` runs were begun."""
+        with self._database.write() as tx:
+            return timetable.expire_leases(tx, max_attempts)
+
+    def purge_candidates(self, retention_days: float) -> list[int]:
+        """DONE, REJECTED and CANCELLED jobs whose files are older than `retention_days` (0: none, keep for ever)."""
+        with self._database.read() as tx:
+            return timetable.purge_candidates(tx, retention_days)
+
+    def forget(self, job_id: int) -> list[str]:
+        """Forget the instances of such a job; returns the spool paths (instances, results) that may be deleted now.
+
+        Job, history and the facts of its results stay. The study may come again: it is then taken up as new.
+        """
+        with self._database.write() as tx:
+            return timetable.forget(tx, job_id)
+
+    def forget_refusals(self, retention_days: float) -> int:
+        """Delete refusals older than `retention_days` (0: none); returns how many."""
+        with self._database.write() as tx:
+            return timetable.forget_refusals(tx, retention_days)
+
+    # ------------------------------------------------------------ worker
+
+    def claim(self, worker: str, lease_seconds: float) -> ClaimedJob | None:
+        """READY -> RUNNING for the most urgent job (priority, then longest wait), or None when there is none."""
+        with self._database.write() as tx:
+            return runs.claim(tx, worker, lease_seconds)
+
+    def renew_lease(self, job_id: int, token: int, lease_seconds: float) -> bool:
+        """Heartbeat. False: the job was taken away (lease lost, cancelled); stop working on it."""
+        with self._database.write() as tx:
+            return runs.renew_lease(tx, job_id, token, lease_seconds)
+
+    def note_stage(self, job_id: int, token: int, stage: str, seconds: float) -> None:
+        """A stage of the run has ended after `seconds`; shown while the job runs.
+
+        Raises:
+            LeaseLostError: the caller does not hold the job any more.
+        """
+        with self._database.write() as tx:
+            runs.note_stage(tx, job_id, token, stage, seconds)
+
+    def finish(
+        self,
+        job_id: int,
+        token: int,
+        target: JobState,
+        code: str,
+        reason: str,
+        record: RunRecord,
+        retry_in_seconds: float | None = None,
+    ) -> None:
+        """End a run that made no results: READY (tried again after `retry_in_seconds`), HELD, REJECTED or FAILED.
+
+        Raises:
+            LeaseLostError: the caller does not hold the job any more; nothing was written.
+            IllegalMoveError: a run cannot end in `target`.
+        """
+        with self._database.write() as tx:
+            runs.finish(tx, job_id, token, target, code, reason, record, retry_in_seconds)
+
+    def publish(
+        self,
+        job_id: int,
+        token: int,
+        record: RunRecord,
+        results: Sequence[StoredResult],
+        destinations: Sequence[str],
+    ) -> JobState:
+        """End a run with results, in one transaction.
+
+        RUNNING -> DELIVERING (DONE where there is no destination, or where the destinations have all of it already).
+        When images arrived during the run the results are stale: nothing is stored, and the job goes back to
+        RECEIVING. A result with a UID that is known keeps its row; earlier results that this run did not make again
+        are superseded and never sent any more.
+
+        Returns:
+            The state the job is in now.
+
+        Raises:
+            LeaseLostError: the caller does not hold the job any more; nothing was written.
+        """
+        with self._database.write() as tx:
+            return runs.publish(tx, job_id, token, record, results, destinations)
+
+    # ------------------------------------------------------------ delivery
+
+    def due_deliveries(self, destination: str, limit: int) -> list[DueDelivery]:
+        """Objects that this destination should get now, oldest job first."""
+        with self._database.read() as tx:
+            return outbox.due_deliveries(tx, destination, limit)
+
+    def record_delivery(
+        self, job_id: int, destination: str, outcome: SendOutcome, next_attempt_in: float | None, give_up: bool
+    ) -> None:
+        """Note what a destination answered about one object, and when to try again where it did not take it."""
+        with self._database.write() as tx:
+            outbox.record_delivery(tx, job_id, destination, outcome, next_attempt_in, give_up=give_up)
+
+    def settle_deliveries(self, job_id: int) -> JobState:
+        """DELIVERING -> DONE when all is sent, -> FAILED (naming destinations) when the rest was given up."""
+        with self._database.write() as tx:
+            return outbox.settle(tx, job_id)
+
+    def retire_destinations(self, configured: Sequence[str]) -> list[int]:
+        """Give up what waits for destinations that are no longer configured; returns the jobs settled.
+
+        For a worker's start: nobody would ask for those deliveries, and their jobs would stay DELIVERING for ever.
+        """
+        with self._database.write() as tx:
+            return outbox.retire_destinations(tx, configured)
+
+    # ------------------------------------------------------------ people
+
+    def summaries(self, state: JobState | None = None, limit: int = 50) -> list[JobSummary]:
+        """The jobs that moved last, newest first."""
+        with self._database.read() as tx:
+            return views.summaries(tx, state, limit)
+
+    def counts(self) -> dict[JobState, int]:
+        """Number of jobs in each state."""
+        with self._database.read() as tx:
+            return views.counts(tx)
+
+    def refusals(self, limit: int = 50) -> list[Json]:
+        """The refusals noted last, newest first."""
+        with self._database.read() as tx:
+            return views.latest_refusals(tx, limit)
+
+    def view(self, wanted: str | int, patience: Patience | None = None) -> Json:
+        """Everything about one job, as JSON-able values with times in ISO 8601 UTC.
+
+        Args:
+            wanted: job number or StudyInstanceUID.
+            patience: the configured waiting times, for a more exact `waiting_for`.
+
+        Returns:
+            Keys: id, study_instance_uid, state, code, reason, waiting_for, priority, created_at, updated_at,
+            last_received_at, analysed_at, not_before, purged_at, attempts, worker, lease_until, stage, instances,
+            series, roles, set_aside, findings, results (each with `destinations`: name -> state, status, detail,
+            attempts, next_attempt_at, sent_at), superseded_results, history, refusals, timings_s.
+        """
+        with self._database.read() as tx:
+            return views.view(tx, wanted, patience or Patience())
+
+    def retry(self, job_id: int, actor: str) -> JobState:
+        """Do an ended job again.
+
+        A job that failed in delivery goes back to DELIVERING, and what is missing is sent. Every other ended job
+        becomes READY with its attempts counted anew; what a run makes is sent to every destination again, also the
+        same objects (same UIDs) that a destination had acknowledged.
+
+        Raises:
+            IllegalMoveError: the job has not ended.
+            InputsPurgedError: its files were deleted.
+        """
+        with self._database.write() as tx:
+            return operator.retry(tx, job_id, actor)
+
+    def cancel(self, job_id: int, actor: str) -> JobState:
+        """Stop a job; a worker that runs it notices at its next heartbeat and cannot publish.
+
+        Raises:
+            IllegalMoveError: the job has ended already.
+        """
+        with self._database.write() as tx:
+            return operator.cancel(tx, job_id, actor)

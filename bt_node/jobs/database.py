@@ -1,0 +1,148 @@
+"""One door to the database: engine, transactions, and the one clock that all times come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, Executable, Table, create_engine, event, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from bt_node.domain.errors import BookUnavailableError, SchemaError
+from bt_node.jobs.tables import SCHEMA_REVISION
+
+_BUSY_SECONDS = 30
+WRITES = "bt_node_writes"
+
+# The transaction waits for locks first, so PostgreSQL needs its running clock, not the time the transaction began.
+_EPOCH_SECONDS = {
+    "sqlite": text("SELECT (julianday('now') - 2440587.5) * 86400.0"),
+    "postgresql": text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"),
+}
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """An open transaction and its time, in seconds since 1970 by the database's clock."""
+
+    connection: Connection
+    now: float
+
+    def execute(self, statement: Executable) -> Any:
+        """Run one statement."""
+        return self.connection.execute(statement)
+
+
+def normalised(url: str) -> URL:
+    """The URL with our drivers filled in: `postgresql://` and `postgres://` mean psycopg 3."""
+    parsed = make_url(url)
+    if parsed.drivername in ("postgres", "postgresql"):
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def make_engine(url: str) -> Engine:
+    """An engine that waits for locks instead of failing, and survives a power cut once a commit has returned."""
+    parsed = normalised(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(
+            parsed, pool_size=10, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10}
+        )
+    engine = create_engine(
+        parsed, pool_size=10, max_overflow=40, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS}
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver would begin by itself, too late for BEGIN IMMEDIATE
+    for pragma in (
+        f"busy_timeout={_BUSY_SECONDS * 1000}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # What reads first and writes later fails at once when another writes between; what says so at its start waits.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class Database:
+    """Transactions for the job book. SQLite has one writer at a time; PostgreSQL locks rows."""
+
+    def __init__(self, url: str, *, now: Clock | None = None) -> None:
+        self._engine = make_engine(url)
+        self._now = now
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A transaction that may write; committed at the end, rolled back when anything is raised."""
+        with self._transaction(writes=True) as transaction:
+            yield transaction
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A transaction that only reads."""
+        with self._transaction(writes=False) as transaction:
+            yield transaction
+
+    @contextmanager
+    def _transaction(self, *, writes: bool) -> Iterator[Transaction]:
+        try:
+            with self._engine.connect() as connection:
+                connection.execution_options(**{WRITES: writes})
+                with connection.begin():
+                    yield Transaction(connection, self._time(connection))
+        except (OperationalError, InterfaceError) as failure:
+            raise BookUnavailableError(str(failure.orig)) from failure
+        except PoolTimeoutError as failure:
+            raise BookUnavailableError("no free connection") from failure
+
+    def _time(self, connection: Connection) -> float:
+        if self._now is not None:
+            return self._now()
+        return float(connection.execute(_EPOCH_SECONDS[connection.dialect.name]).scalar_one())
+
+    def require_schema(self) -> None:
+        """Refuse to work on a database that has another schema than this program.
+
+        Raises:
+            SchemaError: it has none, or an older or newer one.
+        """
+        file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+        current = None if file and not Path(file).exists() else self._revision()
+        if current != SCHEMA_REVISION:
+            raise SchemaError(current, SCHEMA_REVISION)
+
+    def _revision(self) -> str | None:
+        with self.read() as tx:
+            if not tx.connection.dialect.has_table(tx.connection, "alembic_version"):
+                return None
+            return tx.connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+
+def insert_or_skip(tx: Transaction, table: Table) -> Any:
+    """INSERT that both databases can do with ON CONFLICT; the dialects' words for it are not in Core."""
+    if tx.connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # noqa: PLC0415 - slow, rarely needed
+
+        return postgresql_insert(table)
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415
+
+    return sqlite_insert(table)

@@ -1,0 +1,194 @@
+"""Results on their way out: one row for each object and destination.
+
+What becomes of deliveries:
+
+- A run that makes the same objects again (same UIDs) keeps their rows; what a destination already has is not sent
+  again, what it has not is due at once.
+- A run that makes other objects supersedes the earlier ones: their rows stay, and they are never sent again.
+- `jobs retry` of a DONE job means "do it again and send it again": its deliveries become PENDING and the job READY.
+- `jobs retry` of a job that failed in delivery sends what is missing, without a new run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import and_, delete, func, insert, select, update
+
+from bt_node.domain.result import ResultKind, SendOutcome
+from bt_node.domain.states import DeliveryState, JobState
+from bt_node.jobs.database import Transaction
+from bt_node.jobs.moves import locked, move
+from bt_node.jobs.tables import deliveries, jobs, results
+from bt_node.jobs.values import DueDelivery, StoredResult
+
+ACTOR = "delivery"
+DELIVERY_FAILED = "delivery-failed"
+
+_NOT_CONFIGURED = "this destination is no longer configured"
+_OF_RESULT = deliveries.join(results, results.c.id == deliveries.c.result_id)
+
+
+def put_results(tx: Transaction, job_id: int, stored: Sequence[StoredResult], destinations: Sequence[str]) -> None:
+    """Make `stored` the results of the job and queue what the destinations do not have yet."""
+    _supersede_others(tx, job_id, [result.sop_instance_uid for result in stored])
+    for result in stored:
+        result_id = _put_result(tx, job_id, result)
+        _queue(tx, result_id, destinations)
+
+
+def _supersede_others(tx: Transaction, job_id: int, kept: Sequence[str]) -> None:
+    replaced = and_(results.c.job_id == job_id, results.c.sop_instance_uid.not_in(kept))
+    tx.execute(update(results).where(replaced, results.c.superseded_at.is_(None)).values(superseded_at=tx.now))
+
+
+def _put_result(tx: Transaction, job_id: int, result: StoredResult) -> int:
+    known = select(results.c.id).where(results.c.sop_instance_uid == result.sop_instance_uid)
+    result_id = tx.execute(known).scalar_one_or_none()
+    if result_id is not None:
+        found_again = {"path": result.path, "sha256": result.sha256, "superseded_at": None}
+        tx.execute(update(results).where(results.c.id == result_id).values(found_again))
+        return int(result_id)
+    row = insert(results).values(job_id=job_id, created_at=tx.now, **asdict(result))
+    return int(tx.execute(row).inserted_primary_key[0])
+
+
+def _queue(tx: Transaction, result_id: int, destinations: Sequence[str]) -> None:
+    of_result = deliveries.c.result_id == result_id
+    unsent = deliveries.c.state != DeliveryState.SENT
+    # Nobody would ever take up what waits for a destination that is gone.
+    tx.execute(delete(deliveries).where(of_result, unsent, deliveries.c.destination.not_in(destinations)))
+    tx.execute(update(deliveries).where(of_result, unsent).values(_queued(tx)))
+    known = set(tx.execute(select(deliveries.c.destination).where(of_result)).scalars())
+    for destination in dict.fromkeys(destinations):
+        if destination not in known:
+            tx.execute(insert(deliveries).values(result_id=result_id, destination=destination, **_queued(tx)))
+
+
+def _queued(tx: Transaction) -> dict[str, Any]:
+    return {"state": DeliveryState.PENDING, "attempts": 0, "queued_at": tx.now, "next_attempt_at": tx.now}
+
+
+def _current_of(job_id: int) -> Any:
+    """The results of a job that still count, as a subquery of their ids."""
+    return select(results.c.id).where(results.c.job_id == job_id, results.c.superseded_at.is_(None))
+
+
+def queue_again(tx: Transaction, job_id: int, states: Iterable[DeliveryState]) -> None:
+    """An operator asks for it: deliveries of the current results that are in `states` are due now."""
+    wanted = deliveries.c.result_id.in_(_current_of(job_id)) & deliveries.c.state.in_(list(states))
+    tx.execute(update(deliveries).where(wanted).values(_queued(tx)))
+
+
+def due_deliveries(tx: Transaction, destination: str, limit: int) -> list[DueDelivery]:
+    """What this destination should get now, oldest job first, in the order the objects were made."""
+    due = (
+        select(deliveries, results)
+        .select_from(_OF_RESULT.join(jobs, jobs.c.id == results.c.job_id))
+        .where(
+            jobs.c.state == JobState.DELIVERING,
+            results.c.superseded_at.is_(None),
+            deliveries.c.destination == destination,
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.next_attempt_at <= tx.now,
+        )
+        .order_by(results.c.job_id, results.c.id)
+        .limit(limit)
+    )
+    return [_due(row, tx.now) for row in tx.execute(due).all()]
+
+
+def _due(row: Any, now: float) -> DueDelivery:
+    return DueDelivery(
+        job_id=row.job_id,
+        destination=row.destination,
+        kind=ResultKind(row.kind),
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        path=row.path,
+        sha256=row.sha256,
+        attempts=row.attempts,
+        age_seconds=max(0.0, now - row.queued_at),
+    )
+
+
+def record_delivery(
+    tx: Transaction,
+    job_id: int,
+    destination: str,
+    outcome: SendOutcome,
+    next_attempt_in: float | None,
+    *,
+    give_up: bool,
+) -> None:
+    """Note what a destination answered about one object. What it has once taken stays SENT."""
+    owned = select(results.c.id).where(
+        results.c.job_id == job_id, results.c.sop_instance_uid == outcome.sop_instance_uid
+    )
+    state = _state_after(outcome, give_up=give_up)
+    noted = {
+        "state": state,
+        "attempts": deliveries.c.attempts + 1,
+        "status": outcome.status,
+        "detail": outcome.detail,
+        "next_attempt_at": tx.now + (next_attempt_in or 0.0),
+        "sent_at": tx.now if state is DeliveryState.SENT else None,
+    }
+    pending = and_(
+        deliveries.c.result_id.in_(owned),
+        deliveries.c.destination == destination,
+        deliveries.c.state == DeliveryState.PENDING,
+    )
+    tx.execute(update(deliveries).where(pending).values(noted))
+
+
+def _state_after(outcome: SendOutcome, *, give_up: bool) -> DeliveryState:
+    if outcome.delivered:
+        return DeliveryState.SENT
+    return DeliveryState.FAILED if give_up else DeliveryState.PENDING
+
+
+def settle(tx: Transaction, job_id: int) -> JobState:
+    """DELIVERING -> DONE when everything is sent, -> FAILED when nothing is pending and something failed."""
+    job = locked(tx, job_id)
+    if job.state != JobState.DELIVERING:
+        return JobState(job.state)
+    counted = select(deliveries.c.destination, deliveries.c.state, func.count()).where(
+        deliveries.c.result_id.in_(_current_of(job_id))
+    )
+    counts = tx.execute(
+        counted.group_by(deliveries.c.destination, deliveries.c.state).order_by(deliveries.c.destination)
+    ).all()
+    if any(state == DeliveryState.PENDING for _, state, _ in counts):
+        return JobState.DELIVERING
+    failed = [f"{count} objects to {name}" for name, state, count in counts if state == DeliveryState.FAILED]
+    if failed:
+        reason = f"not delivered: {', '.join(failed)}"
+        move(tx, job_id, JobState.DELIVERING, JobState.FAILED, actor=ACTOR, code=DELIVERY_FAILED, reason=reason)
+        return JobState.FAILED
+    names = ", ".join(dict.fromkeys(name for name, _, _ in counts))
+    move(tx, job_id, JobState.DELIVERING, JobState.DONE, actor=ACTOR, reason=f"delivered to {names}")
+    return JobState.DONE
+
+
+def retire_destinations(tx: Transaction, configured: Sequence[str]) -> list[int]:
+    """Give up what waits for destinations that the configuration no longer names; the jobs are settled."""
+    waiting = and_(
+        deliveries.c.state == DeliveryState.PENDING,
+        results.c.superseded_at.is_(None),
+        deliveries.c.destination.not_in(configured),
+        jobs.c.state == JobState.DELIVERING,
+    )
+    joined = _OF_RESULT.join(jobs, jobs.c.id == results.c.job_id)
+    rows = select(deliveries.c.result_id, deliveries.c.destination, results.c.job_id).select_from(joined)
+    job_ids = []
+    for result_id, destination, job_id in tx.execute(rows.where(waiting)).all():
+        row = and_(deliveries.c.result_id == result_id, deliveries.c.destination == destination)
+        tx.execute(update(deliveries).where(row).values(state=DeliveryState.FAILED, detail=_NOT_CONFIGURED))
+        job_ids.append(job_id)
+    settled = sorted(set(job_ids))
+    for job_id in settled:
+        settle(tx, job_id)
+    return settled

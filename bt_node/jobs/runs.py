@@ -1,0 +1,123 @@
+"""What a worker does with a job: claim it, keep it alive, end it or publish its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import or_, select, update
+
+from bt_node.domain.receipt import ReceivedInstance
+from bt_node.domain.states import JobState
+from bt_node.jobs.database import Transaction
+from bt_node.jobs.moves import held, move
+from bt_node.jobs.outbox import put_results, settle
+from bt_node.jobs.tables import instances, jobs
+from bt_node.jobs.timetable import reopen
+from bt_node.jobs.values import ClaimedJob, RunRecord, StoredResult
+
+
+def claim(tx: Transaction, worker: str, lease_seconds: float) -> ClaimedJob | None:
+    """Take the most urgent ready job, if there is one: highest priority first, then the one that waits longest."""
+    due = or_(jobs.c.not_before.is_(None), jobs.c.not_before <= tx.now)
+    unchanged = jobs.c.images == jobs.c.images_taken  # otherwise reopen_changed takes it back
+    candidate = (
+        select(jobs)
+        .where(jobs.c.state == JobState.READY, due, unchanged)
+        .order_by(jobs.c.priority.desc(), jobs.c.state_since, jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    job = tx.execute(candidate).one_or_none()
+    return _start(tx, job, worker, lease_seconds) if job else None
+
+
+def _start(tx: Transaction, job: Any, worker: str, lease_seconds: float) -> ClaimedJob:
+    token, attempt = job.lease_token + 1, job.attempts + 1
+    analysed_at = job.analysed_at if job.analysed_at is not None else float(int(tx.now))
+    lease = {"lease_token": token, "lease_worker": worker, "lease_until": tx.now + lease_seconds}
+    run = {"attempts": attempt, "analysed_at": analysed_at, "not_before": None, "stage": "", "timings_s": {}}
+    move(tx, job.id, JobState.READY, JobState.RUNNING, actor=worker, reason=f"attempt {attempt}", **lease, **run)
+    return ClaimedJob(
+        id=job.id,
+        study_instance_uid=job.study_instance_uid,
+        token=token,
+        attempt=attempt,
+        analysed_at=datetime.fromtimestamp(analysed_at, tz=UTC),
+        instances=_instances(tx, job),
+    )
+
+
+def _instances(tx: Transaction, job: Any) -> tuple[ReceivedInstance, ...]:
+    names = [column for column in instances.c if column.name in ReceivedInstance.__dataclass_fields__]
+    rows = select(*names).where(instances.c.job_id == job.id)
+    ordered = rows.order_by(instances.c.series_instance_uid, instances.c.sop_instance_uid)
+    return tuple(
+        ReceivedInstance(study_instance_uid=job.study_instance_uid, **row) for row in tx.execute(ordered).mappings()
+    )
+
+
+def renew_lease(tx: Transaction, job_id: int, token: int, lease_seconds: float) -> bool:
+    """Heartbeat. False: the job is no longer the caller's, who should stop."""
+    mine = (jobs.c.id == job_id) & (jobs.c.state == JobState.RUNNING) & (jobs.c.lease_token == token)
+    renewed = tx.execute(update(jobs).where(mine).values(lease_until=tx.now + lease_seconds))
+    return bool(renewed.rowcount == 1)
+
+
+def note_stage(tx: Transaction, job_id: int, token: int, stage: str, seconds: float) -> None:
+    """Note that a stage of the run ended, and how long it took."""
+    job = held(tx, job_id, token)
+    timings = {**job.timings_s, stage: round(seconds, 3)}
+    tx.execute(update(jobs).where(jobs.c.id == job_id).values(stage=stage, timings_s=timings))
+
+
+def finish(
+    tx: Transaction,
+    job_id: int,
+    token: int,
+    target: JobState,
+    code: str,
+    reason: str,
+    record: RunRecord,
+    retry_in_seconds: float | None = None,
+) -> None:
+    """End a run without results: READY (again, after a pause), HELD, REJECTED or FAILED."""
+    job = held(tx, job_id, token)
+    not_before = None if retry_in_seconds is None else tx.now + retry_in_seconds
+    move(
+        tx, job_id, JobState.RUNNING, target, actor=job.lease_worker, code=code, reason=reason, token=token,
+        not_before=not_before, **_recorded(job, record),
+    )  # fmt: skip
+
+
+def _recorded(job: Any, record: RunRecord) -> dict[str, Any]:
+    return {
+        "roles": record.roles,
+        "set_aside": record.set_aside,
+        "findings": record.findings,
+        "timings_s": {**job.timings_s, **record.timings_s},
+    }
+
+
+def publish(
+    tx: Transaction,
+    job_id: int,
+    token: int,
+    record: RunRecord,
+    stored: Sequence[StoredResult],
+    destinations: Sequence[str],
+) -> JobState:
+    """End a run with results, all or nothing; see JobBook.publish."""
+    job = held(tx, job_id, token)
+    if job.images > job.images_taken:
+        reopen(tx, job_id, JobState.RUNNING, job.images - job.images_taken, token)
+        return JobState.RECEIVING
+    target = JobState.DELIVERING if destinations else JobState.DONE
+    reason = f"{len(stored)} results for {', '.join(destinations) or 'no destination'}"
+    move(
+        tx, job_id, JobState.RUNNING, target, actor=job.lease_worker, reason=reason, token=token,
+        **_recorded(job, record),
+    )  # fmt: skip
+    put_results(tx, job_id, stored, destinations)
+    return settle(tx, job_id)

@@ -1,0 +1,110 @@
+"""What happens to jobs because time goes by: completeness, new images, lost leases, retention."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, exists, select, update
+
+from bt_node.domain.errors import IllegalMoveError
+from bt_node.domain.states import ENDED_STATES, JobState
+from bt_node.jobs.database import Transaction
+from bt_node.jobs.moves import FRESH_INPUTS, locked, move
+from bt_node.jobs.tables import instances, jobs, open_associations, refusals, results
+
+ACTOR = "timetable"
+WORKER_LOST = "worker-lost"
+
+_SECONDS_PER_DAY = 86400.0
+# HELD and FAILED wait for a person, and the person needs the files.
+_PURGEABLE = (JobState.DONE, JobState.REJECTED, JobState.CANCELLED)
+
+
+def sweep_complete(tx: Transaction, quiet_seconds: float, stale_association_seconds: float) -> list[int]:
+    """RECEIVING -> READY for studies that are quiet and that no living association has open."""
+    alive = exists().where(
+        open_associations.c.job_id == jobs.c.id, open_associations.c.seen_at > tx.now - stale_association_seconds
+    )
+    complete = (
+        select(jobs.c.id, jobs.c.images)
+        .where(jobs.c.state == JobState.RECEIVING, jobs.c.last_received_at <= tx.now - quiet_seconds, ~alive)
+        .with_for_update(skip_locked=True)
+    )
+    moved = []
+    for job_id, images in tx.execute(complete).all():
+        reason = f"quiet for {quiet_seconds:g} s with {images} images"
+        move(tx, job_id, JobState.RECEIVING, JobState.READY, actor=ACTOR, reason=reason, images_taken=images)
+        moved.append(job_id)
+    return moved
+
+
+def reopen_changed(tx: Transaction) -> list[int]:
+    """READY or ended -> RECEIVING for jobs that got new images; other objects (SEG, SR, KO) change nothing."""
+    changed = (
+        select(jobs.c.id, jobs.c.state, jobs.c.images - jobs.c.images_taken)
+        .where(jobs.c.state.in_((JobState.READY, *ENDED_STATES)), jobs.c.images > jobs.c.images_taken)
+        .with_for_update(skip_locked=True)
+    )
+    moved = []
+    for job_id, state, new in tx.execute(changed).all():
+        reopen(tx, job_id, JobState(state), new)
+        moved.append(job_id)
+    return moved
+
+
+def reopen(tx: Transaction, job_id: int, source: JobState, new_images: int, token: int | None = None) -> None:
+    """Move a job back to RECEIVING, because it has new images; what was found in the old ones is dropped."""
+    reason = f"{new_images} new images arrived"
+    move(tx, job_id, source, JobState.RECEIVING, actor=ACTOR, reason=reason, token=token, **FRESH_INPUTS)
+
+
+def expire_leases(tx: Transaction, max_attempts: int) -> list[int]:
+    """RUNNING -> READY for jobs whose worker fell silent, or FAILED when their attempts are used up."""
+    lost = (
+        select(jobs.c.id, jobs.c.attempts, jobs.c.lease_worker, jobs.c.stage)
+        .where(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < tx.now)
+        .with_for_update(skip_locked=True)
+    )
+    moved = []
+    for job_id, attempts, worker, stage in tx.execute(lost).all():
+        target = JobState.READY if attempts < max_attempts else JobState.FAILED
+        where = f"after stage {stage}" if stage else "before its first stage ended"
+        reason = f"worker {worker} fell silent {where} in attempt {attempts} of {max_attempts}"
+        move(tx, job_id, JobState.RUNNING, target, actor=ACTOR, code=WORKER_LOST, reason=reason)
+        moved.append(job_id)
+    return moved
+
+
+def purge_candidates(tx: Transaction, retention_days: float) -> list[int]:
+    """Jobs that ended well longer ago than `retention_days` and still have files; 0 days keeps everything."""
+    if retention_days <= 0:
+        return []
+    old = jobs.c.state_since <= tx.now - retention_days * _SECONDS_PER_DAY
+    found = select(jobs.c.id).where(jobs.c.state.in_(_PURGEABLE), old, jobs.c.purged_at.is_(None))
+    return list(tx.execute(found.order_by(jobs.c.id)).scalars())
+
+
+def forget(tx: Transaction, job_id: int) -> list[str]:
+    """Drop the rows of a job's instances; job, history and the facts of its results stay.
+
+    Returns:
+        Paths relative to the spool root that may be deleted now: instances and results.
+
+    Raises:
+        IllegalMoveError: the job is not in a state that may be purged.
+    """
+    job = locked(tx, job_id)
+    if job.state not in _PURGEABLE:
+        raise IllegalMoveError(job_id, job.state, "purged")
+    received = tx.execute(select(instances.c.path).where(instances.c.job_id == job_id)).scalars().all()
+    made = tx.execute(select(results.c.path).where(results.c.job_id == job_id)).scalars().all()
+    tx.execute(delete(instances).where(instances.c.job_id == job_id))
+    tx.execute(delete(open_associations).where(open_associations.c.job_id == job_id))
+    tx.execute(update(jobs).where(jobs.c.id == job_id).values(purged_at=tx.now, instances=0))
+    return [*received, *made]
+
+
+def forget_refusals(tx: Transaction, retention_days: float) -> int:
+    """Delete refusals older than `retention_days`; 0 days keeps them."""
+    if retention_days <= 0:
+        return 0
+    old = refusals.c.at <= tx.now - retention_days * _SECONDS_PER_DAY
+    return int(tx.execute(delete(refusals).where(old)).rowcount)

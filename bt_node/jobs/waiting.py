@@ -1,0 +1,74 @@
+"""What a job waits for, in words for the administrator at three in the morning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from bt_node.domain.states import DeliveryState, JobState
+from bt_node.jobs.database import Transaction
+from bt_node.jobs.tables import deliveries, open_associations, results
+
+
+@dataclass(frozen=True)
+class Patience:
+    """The [completeness] of the configuration, for saying how much of the wait is over; None leaves it out."""
+
+    quiet_seconds: float | None = None
+    stale_association_seconds: float | None = None
+
+
+def waiting_for(tx: Transaction, job: Any, patience: Patience) -> str | None:
+    """One sentence, or None for a job that waits for nothing."""
+    state = JobState(job.state)
+    if state is not JobState.RUNNING and state is not JobState.RECEIVING and job.images > job.images_taken:
+        return "the next sweep: new images arrived"
+    match state:
+        case JobState.RECEIVING:
+            return _completeness(tx, job, patience)
+        case JobState.READY:
+            paused = job.not_before is not None and job.not_before > tx.now
+            return f"the next attempt in {job.not_before - tx.now:.0f} s" if paused else "a free worker"
+        case JobState.RUNNING:
+            return f"worker {job.lease_worker}, whose lease ends in {job.lease_until - tx.now:.0f} s"
+        case JobState.DELIVERING:
+            return _destinations(tx, job.id)
+        case JobState.HELD:
+            return "an operator"
+        case _:
+            return None
+
+
+def _completeness(tx: Transaction, job: Any, patience: Patience) -> str:
+    quiet = tx.now - job.last_received_at
+    found = select(func.count(), func.max(open_associations.c.seen_at)).where(open_associations.c.job_id == job.id)
+    if patience.stale_association_seconds is not None:
+        found = found.where(open_associations.c.seen_at > tx.now - patience.stale_association_seconds)
+    number, seen_at = tx.execute(found).one()
+    if number:
+        return f"{number} open association(s), last instance {tx.now - seen_at:.0f} s ago"
+    of = "" if patience.quiet_seconds is None else f" of {patience.quiet_seconds:g}"
+    return f"more images: quiet for {quiet:.0f}{of} s"
+
+
+def _destinations(tx: Transaction, job_id: int) -> str:
+    current = select(results.c.id).where(results.c.job_id == job_id, results.c.superseded_at.is_(None))
+    pending = (
+        select(
+            deliveries.c.destination,
+            func.count(),
+            func.min(deliveries.c.next_attempt_at),
+            func.max(deliveries.c.detail),
+        )
+        .where(deliveries.c.result_id.in_(current), deliveries.c.state == DeliveryState.PENDING)
+        .group_by(deliveries.c.destination)
+        .order_by(deliveries.c.destination)
+    )
+    return "; ".join(_destination(tx.now, *row) for row in tx.execute(pending).all())
+
+
+def _destination(now: float, name: str, number: int, next_attempt_at: float, detail: str) -> str:
+    pause = max(0.0, next_attempt_at - now)
+    return f"{name} to take {number} object(s), next attempt in {pause:.0f} s{f' ({detail})' if detail else ''}"
