@@ -1,0 +1,109 @@
+"""T1, T2 or FLAIR: words and timing judged together, with what was decided said aloud."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bt_node.assemble.candidate import Candidate
+from bt_node.assemble.physics import Timing, Weighting, timing_of, timing_words
+from bt_node.assemble.words import FLAIR_WORDS, PD_WORDS, T1_SEQUENCES, T1_WORDS, T2_WORDS, first_key
+
+USED = frozenset({Weighting.T1, Weighting.T2, Weighting.FLAIR})
+BOTH_AGREE, ONE_SAYS = 2, 1
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The weighting of one series.
+
+    Attributes:
+        weighting: T1, T2 or FLAIR, or None when it is something else, unknown or contradictory.
+        reason: why, without free text of the scanner.
+        certainty: 2 when words and timing agree, 1 when only one of them speaks.
+    """
+
+    weighting: Weighting | None
+    reason: str
+    certainty: int = 0
+
+
+@dataclass(frozen=True)
+class _Said:
+    weighting: Weighting | None
+    key: str = ""
+
+
+def judge_weighting(candidate: Candidate) -> Judgement:
+    """Decide the weighting from words and timing."""
+    timing, shown = timing_of(candidate.series), timing_words(candidate.series) or "no timing in the header"
+    if timing.weighting in {Weighting.STIR, Weighting.T2_STAR} and timing.strong:
+        return Judgement(None, f"{timing.weighting} by its timing ({shown})")
+    said = next((found for text in candidate.texts if (found := _said(text)).key), _Said(None))
+    if said.weighting is Weighting.PD:
+        return Judgement(None, "description says PD: proton density is none of the four")
+    if said.weighting is None:
+        return _without_words(timing, shown, undecided=said.key)
+    return _with_words(said, timing, shown, candidate)
+
+
+def _said(text: str) -> _Said:
+    flair, pd = first_key(FLAIR_WORDS, text), first_key(PD_WORDS, text)
+    t1, t2 = first_key(T1_WORDS, text), first_key(T2_WORDS, text)
+    if flair:
+        # "T1 FLAIR" is a T1; "T2 FLAIR" and "FLAIR" are what the role FLAIR means.
+        return _Said(Weighting.T1, "T1 FLAIR") if t1 and not t2 else _Said(Weighting.FLAIR, flair)
+    found = [(Weighting.T1, t1)] * bool(t1) + [(Weighting.T2, t2)] * bool(t2) + [(Weighting.PD, pd)] * bool(pd)
+    if len(found) > 1:
+        return _Said(None, " and ".join(str(key) for _, key in found))
+    if found:
+        return _Said(found[0][0], str(found[0][1]))
+    sequence = first_key(T1_SEQUENCES, text)
+    return _Said(Weighting.T1, sequence) if sequence else _Said(None)
+
+
+def _without_words(timing: Timing, shown: str, *, undecided: str) -> Judgement:
+    silent = f"description says {undecided}" if undecided else "description does not name the weighting"
+    if timing.weighting in USED and timing.strong:
+        return Judgement(timing.weighting, f"{silent}, but {shown} can only be {timing.weighting}", ONE_SAYS)
+    if timing.weighting in USED:
+        return Judgement(None, f"{silent}, and {shown} may be {timing.weighting} but does not prove it")
+    if timing.weighting:
+        return Judgement(None, f"{silent}; {timing.weighting} by its timing ({shown})")
+    return Judgement(None, f"{silent}, and neither does its timing ({shown})")
+
+
+def _with_words(said: _Said, timing: Timing, shown: str, candidate: Candidate) -> Judgement:
+    weighting = said.weighting
+    if timing.weighting is weighting:
+        return Judgement(weighting, f"description says {said.key} and {shown} agree", BOTH_AGREE)
+    if timing.weighting is None:
+        return Judgement(weighting, f"description says {said.key}; {shown} neither agree nor contradict", ONE_SAYS)
+    settled = _settled(said, timing, shown, candidate)
+    if settled:
+        return settled
+    if not timing.strong:
+        return Judgement(weighting, f"description says {said.key}; {shown} do not exclude it", ONE_SAYS)
+    return Judgement(None, f"description says {said.key}, but {shown} can only be {timing.weighting}")
+
+
+_FLAIR_SHORTEST_TR_MS = 4000.0
+_T1_LONGEST_TR_MS = 2600.0
+
+
+def _settled(said: _Said, timing: Timing, shown: str, candidate: Candidate) -> Judgement | None:
+    """Pairs of word and timing that differ in name only."""
+    series, pair = candidate.series, (said.weighting, timing.weighting)
+    repetition = series.repetition_time_ms or 0.0
+    if pair == (Weighting.T2, Weighting.FLAIR) and timing.strong:
+        return Judgement(Weighting.FLAIR, f"description says {said.key}, and {shown} null fluid: a FLAIR", ONE_SAYS)
+    if pair == (Weighting.FLAIR, Weighting.T1) and series.inversion_time_ms:
+        return Judgement(Weighting.T1, f"description says {said.key}, but {shown} make it a T1 FLAIR", ONE_SAYS)
+    if (
+        pair == (Weighting.FLAIR, Weighting.T2)
+        and not series.inversion_time_ms
+        and repetition >= _FLAIR_SHORTEST_TR_MS
+    ):
+        return Judgement(Weighting.FLAIR, f"description says {said.key}; {shown} fit, TI is not recorded", ONE_SAYS)
+    if pair == (Weighting.T1, Weighting.PD) and repetition <= _T1_LONGEST_TR_MS:
+        return Judgement(Weighting.T1, f"description says {said.key}; {shown} are long for it", ONE_SAYS)
+    return None
