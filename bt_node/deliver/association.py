@@ -1,0 +1,99 @@
+"""Opening an association as requestor, and saying in words why one could not be opened."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
+from bt_node.deliver.peer import Peer, check_ae_title
+
+_PROBE_SECONDS = 5.0
+_REJECTED_PERMANENT = 1  # PS3.8 Table 9-21
+
+
+class NoAssociationError(Exception):
+    """The peer could not be reached or did not want us; the message says which, in an operator's words."""
+
+
+@contextmanager
+def associate(
+    peer: Peer, calling_ae_title: str, contexts: Sequence[PresentationContext], timeout_s: float
+) -> Iterator[Association]:
+    """An open association, released at the end (aborted when that is no longer possible).
+
+    An association on which the peer accepted no context at all is yielded too, closed, so that the caller can
+    report each context.
+
+    Raises:
+        NoAssociationError: no connection, a refusal, or no answer.
+        ValueError: `calling_ae_title` is not an AE title.
+    """
+    entity = AE(ae_title=check_ae_title(calling_ae_title))
+    entity.acse_timeout = entity.connection_timeout = entity.dimse_timeout = timeout_s
+    entity.network_timeout = timeout_s
+    connected: list[float] = []
+    started = time.monotonic()
+
+    def on_open(event: evt.Event) -> None:
+        connected.append(time.monotonic())
+        # A small last fragment must not wait for the peer's delayed acknowledgement (Nagle).
+        transport = event.assoc.dul.socket
+        if transport is not None and transport.socket is not None:
+            transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    try:
+        association = entity.associate(
+            peer.host, peer.port, list(contexts), ae_title=peer.ae_title, evt_handlers=[(evt.EVT_CONN_OPEN, on_open)]
+        )
+    except OSError as trouble:  # the host name is looked up before anything else
+        raise NoAssociationError(_system_word(trouble)) from trouble
+    if not association.is_established and not association.rejected_contexts:
+        raise NoAssociationError(_why_not(association, peer, bool(connected), time.monotonic() - started, timeout_s))
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _why_not(association: Association, peer: Peer, connected: bool, seconds: float, timeout_s: float) -> str:
+    if association.is_rejected:
+        return f"refused: {_rejection(association)}"
+    if not connected:
+        return _connection_trouble(peer, timeout_s)
+    if seconds >= timeout_s:
+        return f"no answer to the association request within {timeout_s:g} s"
+    return "the peer closed the connection during negotiation"
+
+
+def _rejection(association: Association) -> str:
+    """Reason of the A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+    answer = association.acceptor.primitive
+    if answer is None:
+        return "no reason given"
+    lasting = "permanent" if answer.result == _REJECTED_PERMANENT else "transient"
+    reason = answer.reason_str
+    return f"{reason[:1].lower()}{reason[1:]} ({lasting})"
+
+
+def _connection_trouble(peer: Peer, timeout_s: float) -> str:
+    """The system's word for why no connection came about; the library keeps it to its log, so ask once more."""
+    try:
+        socket.create_connection((peer.host, peer.port), min(timeout_s, _PROBE_SECONDS)).close()
+    except TimeoutError:
+        return f"no connection within {timeout_s:g} s"
+    except OSError as trouble:
+        return _system_word(trouble)
+    return "connection failed"
+
+
+def _system_word(trouble: OSError) -> str:
+    if isinstance(trouble, socket.gaierror):
+        return "host name not known"
+    return (trouble.strerror or type(trouble).__name__).lower()

@@ -1,0 +1,55 @@
+"""Values of a delivery: where to, and what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_LONGEST_AE_TITLE = 16  # PS3.8 Table 9-11
+_HIGHEST_PORT = 65535
+
+
+def check_ae_title(title: str) -> str:
+    """Return the title, or refuse one that the protocol cannot carry.
+
+    Raises:
+        ValueError: empty, longer than 16 characters, or with characters outside printable ASCII or a backslash
+            (PS3.5 6.2, value representation AE).
+    """
+    fits = bool(title.strip()) and len(title) <= _LONGEST_AE_TITLE
+    if not fits or not title.isascii() or not title.isprintable() or "\\" in title:
+        raise ValueError(f"an AE title is 1 to 16 printable ASCII characters without a backslash, not {title!r}")
+    return title
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An application entity that we send to."""
+
+    ae_title: str
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        check_ae_title(self.ae_title)
+        if not self.host:
+            raise ValueError("a peer needs a host")
+        if not 0 < self.port <= _HIGHEST_PORT:
+            raise ValueError(f"a port is 1 to 65535, not {self.port}")
+
+
+@dataclass(frozen=True)
+class OutgoingFile:
+    """One DICOM Part 10 file to send, and what the sender knows to be in it."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class EchoOutcome:
+    """Whether a peer answered C-ECHO with success, and if not, why."""
+
+    ok: bool
+    detail: str

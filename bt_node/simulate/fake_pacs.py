@@ -1,0 +1,223 @@
+"""A PACS that keeps what it gets, and misbehaves when told to: for tests and for the demo."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+from pydicom import Dataset, dcmread
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.transport import ThreadedAssociationServer
+
+_VERIFICATION = "1.2.840.10008.1.1"
+_ALL_SYNTAXES = (
+    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian first: the acceptor's order decides
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.2",
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.57",
+    "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.80",
+    "1.2.840.10008.1.2.4.81",
+    "1.2.840.10008.1.2.4.90",
+    "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.5",
+)
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What goes wrong. The default is nothing.
+
+    Attributes:
+        refuse_association: answer every A-ASSOCIATE-RQ with "calling AE title not recognised".
+        refused_sop_classes: SOP class UIDs whose presentation contexts are not accepted.
+        only_syntaxes: transfer syntaxes accepted; empty for all.
+        status: answer this instead of success, and keep nothing (a warning 0xBxxx is kept).
+        status_for: SOPInstanceUID -> status, for single objects.
+        times: after so many faulty answers or drops it behaves; None is for ever.
+        drop_after_bytes: reset the connection when an association has sent so many bytes.
+        answer_after_seconds: wait so long before each C-STORE answer.
+    """
+
+    refuse_association: bool = False
+    refused_sop_classes: frozenset[str] = frozenset()
+    only_syntaxes: tuple[str, ...] = ()
+    status: int = 0x0000
+    status_for: dict[str, int] = field(default_factory=dict)
+    times: int | None = None
+    drop_after_bytes: int | None = None
+    answer_after_seconds: float = 0.0
+
+
+class FakePacs:
+    """A C-ECHO and C-STORE SCP on loopback.
+
+    Use as a context manager, or call `start` and `stop`. `faults` may be set anew at any time and holds for
+    associations that begin after that.
+    """
+
+    def __init__(
+        self, ae_title: str = "FAKE_PACS", port: int = 0, *, faults: Faults | None = None, folder: Path | None = None
+    ) -> None:
+        self.ae_title = ae_title
+        self.folder = folder
+        self.associations = 0
+        self.store_requests = 0
+        self.calling_ae_titles: list[str] = []
+        self._wanted_port = port
+        self._faults = faults or Faults()
+        self._misbehaved = 0
+        self._kept: dict[str, bytes] = {}
+        self._received_bytes: dict[int, int] = {}
+        self._news = threading.Condition()
+        self._entity = AE(ae_title=ae_title)
+        self._entity.maximum_associations = 50
+        self._server: ThreadedAssociationServer | None = None
+
+    # ------------------------------------------------------------ running
+
+    def start(self) -> Self:
+        """Listen; returns itself."""
+        self._server = self._entity.start_server(
+            ("127.0.0.1", self._wanted_port),
+            block=False,
+            contexts=_contexts(self._faults),
+            evt_handlers=[
+                (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_C_ECHO, lambda _event: 0x0000),
+                (evt.EVT_REQUESTED, self._on_request),
+                (evt.EVT_DATA_RECV, self._on_data),
+            ],
+        )
+        self.faults = self._faults
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and end open associations. What was kept stays readable."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        if self._server is None or self._server.socket is None:
+            raise RuntimeError("the fake PACS is not running")
+        number: int = self._server.socket.getsockname()[1]
+        return number
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong now."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._faults, self._misbehaved = faults, 0
+        self._entity.require_calling_aet = ["NOBODY"] if faults.refuse_association else []
+        if self._server is not None:
+            self._server.contexts = _contexts(faults)
+
+    # ------------------------------------------------------------ what it got
+
+    @property
+    def sop_instance_uids(self) -> tuple[str, ...]:
+        """UIDs of everything it keeps, in order of first arrival."""
+        with self._news:
+            return tuple(self._kept)
+
+    def file(self, sop_instance_uid: str) -> bytes:
+        """The object as a Part 10 file: the data set's bytes are those that came over the wire."""
+        with self._news:
+            return self._kept[sop_instance_uid]
+
+    def dataset(self, sop_instance_uid: str) -> Dataset:
+        """The object, read."""
+        return dcmread(BytesIO(self.file(sop_instance_uid)))
+
+    def datasets(self) -> list[Dataset]:
+        """All objects, in order of arrival."""
+        return [self.dataset(uid) for uid in self.sop_instance_uids]
+
+    def wait_for(self, count: int, timeout_s: float) -> bool:
+        """Wait until it keeps at least `count` objects; False when the time is over first."""
+        with self._news:
+            return self._news.wait_for(lambda: len(self._kept) >= count, timeout_s)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._news:
+            self._kept.clear()
+            self.store_requests = self.associations = 0
+
+    # ------------------------------------------------------------ events
+
+    def _on_request(self, event: evt.Event) -> None:
+        self.associations += 1
+        request = event.assoc.requestor.primitive
+        if request is not None:
+            self.calling_ae_titles.append(str(request.calling_ae_title))
+
+    def _on_data(self, event: evt.Event) -> None:
+        limit = self._faults.drop_after_bytes
+        if limit is None:
+            return
+        key = id(event.assoc)
+        self._received_bytes[key] = self._received_bytes.get(key, 0) + len(event.data)
+        if self._received_bytes[key] > limit and self._may_misbehave():
+            self._received_bytes.pop(key)
+            if event.assoc.dul.socket is not None:
+                event.assoc.dul.socket.close()
+
+    def _on_store(self, event: evt.Event) -> int:
+        with self._news:
+            self.store_requests += 1
+        uid = str(cast(C_STORE, event.request).AffectedSOPInstanceUID)
+        time.sleep(self._faults.answer_after_seconds)
+        status = self._faults.status_for.get(uid, self._faults.status)
+        if status and not self._may_misbehave():
+            status = 0x0000
+        if status == 0x0000 or status >> 12 == 0xB:
+            self._keep(uid, event.encoded_dataset())
+        return status
+
+    def _keep(self, uid: str, content: bytes) -> None:
+        with self._news:
+            self._kept[uid] = content
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / f"{uid}.dcm").write_bytes(content)
+            self._news.notify_all()
+
+    def _may_misbehave(self) -> bool:
+        with self._news:
+            if self._faults.times is not None and self._misbehaved >= self._faults.times:
+                return False
+            self._misbehaved += 1
+            return True
+
+
+def _contexts(faults: Faults) -> list[PresentationContext]:
+    wanted: Iterable[str] = (str(context.abstract_syntax) for context in AllStoragePresentationContexts)
+    syntaxes = list(faults.only_syntaxes or _ALL_SYNTAXES)
+    storage = [build_context(uid, syntaxes) for uid in wanted if uid not in faults.refused_sop_classes]
+    return [*storage, build_context(_VERIFICATION)]
