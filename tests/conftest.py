@@ -13,6 +13,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 # The environment's own programs (dciodvfy, segimage2itkimage, bt-node) are found without activating it.
 _BESIDE_PYTHON = Path(sys.executable).parent
+# pynetdicom installs programs of its own under dcmtk's names; a peer is the independent one.
+_DCMTK_NAMES = frozenset({"echoscu", "echoscp", "storescu", "storescp", "findscu", "getscu", "movescu"})
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +22,10 @@ def peer() -> Callable[[str], str]:
     """Path of a peer program; missing means skip, or failure where BT_NODE_REQUIRE_PEERS=1 (as in CI)."""
 
     def find(name: str) -> str:
-        found = shutil.which(name, path=f"{_BESIDE_PYTHON}:/usr/sbin:{os.environ.get('PATH', '')}")
+        folders = [str(_BESIDE_PYTHON), "/usr/sbin", *os.environ.get("PATH", "").split(os.pathsep)]
+        if name in _DCMTK_NAMES:
+            folders = [folder for folder in folders if Path(folder) != _BESIDE_PYTHON]
+        found = shutil.which(name, path=os.pathsep.join(folders))
         if found:
             return found
         message = f"peer program {name!r} is not installed: run `make peers`"

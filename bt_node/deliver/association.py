@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -42,24 +42,55 @@ def associate(
 
     def on_open(event: evt.Event) -> None:
         connected.append(time.monotonic())
-        # A small last fragment must not wait for the peer's delayed acknowledgement (Nagle).
-        transport = event.assoc.dul.socket
-        if transport is not None and transport.socket is not None:
-            transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _set_option(event, "TCP_NODELAY")  # a small last fragment must not wait for the peer's acknowledgement
 
+    handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_OPEN, on_open), (evt.EVT_DATA_SENT, _acknowledge_at_once)]
     try:
         association = entity.associate(
-            peer.host, peer.port, list(contexts), ae_title=peer.ae_title, evt_handlers=[(evt.EVT_CONN_OPEN, on_open)]
+            peer.host, peer.port, list(contexts), ae_title=peer.ae_title, evt_handlers=handlers
         )
     except OSError as trouble:  # the host name is looked up before anything else
         raise NoAssociationError(_system_word(trouble)) from trouble
     if not association.is_established and not association.rejected_contexts:
         raise NoAssociationError(_why_not(association, peer, bool(connected), time.monotonic() - started, timeout_s))
+    _keep_answers_for_the_sender(association)
     try:
         yield association
     finally:
         if association.is_established:
             association.release()
+
+
+def _keep_answers_for_the_sender(association: Association) -> None:
+    """Stop the library's reactor thread from taking the answer that a send_c_*() call waits for.
+
+    pynetdicom 3.0.4 pauses its reactor before it sends, but may read the flag "paused" in the moment when the reactor
+    goes on: the reactor then takes the C-STORE-RSP, logs "unexpected", and the caller waits for its whole timeout
+    (seen about once in a hundred objects on a busy machine). The reactor asks without blocking, a sender with; as a
+    requestor that serves nothing, we have nothing for the reactor to find.
+    """
+    take = association.dimse.get_msg
+
+    def only_for_senders(block: bool = False) -> object:
+        return take(block=True) if block else (None, None)
+
+    setattr(association.dimse, "get_msg", only_for_senders)  # noqa: B010 - one instance, not the class
+
+
+def _acknowledge_at_once(event: evt.Event) -> None:
+    """Let the answer's first bytes be acknowledged without delay.
+
+    dcmtk writes a PDU's header and its body separately, with Nagle's algorithm on: the body waits for our kernel's
+    delayed acknowledgement, 40 ms for each object. Linux forgets this option by itself, so it is set after each PDU.
+    """
+    _set_option(event, "TCP_QUICKACK")
+
+
+def _set_option(event: evt.Event, name: str) -> None:
+    option, transport = getattr(socket, name, None), event.assoc.dul.socket
+    if option is not None and transport is not None and transport.socket is not None:
+        with suppress(OSError):  # the peer may have gone by now, which the association finds out by itself
+            transport.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 def _why_not(association: Association, peer: Peer, connected: bool, seconds: float, timeout_s: float) -> str:

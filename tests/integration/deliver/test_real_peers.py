@@ -85,7 +85,7 @@ def test_many_small_objects_do_not_wait_for_delayed_acknowledgements(
     started = time.monotonic()
     assert all(outcome.delivered for outcome in send(storescp[0], "BT_NODE", files, 20))
     # With Nagle's algorithm each object costs about 40 ms: 4 s and more.
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 3.9
 
 
 def test_orthanc_stores_and_serves_what_was_sent(orthanc: OrthancServer, make_file: MakeFile) -> None:
