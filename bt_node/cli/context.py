@@ -54,9 +54,9 @@ class CliState:
 
     def open_book(self) -> JobBook:
         """The job book, at the schema revision this node needs."""
-        from bt_node.runtime.process import open_current_book  # noqa: PLC0415
+        from bt_node.jobs import open_book  # noqa: PLC0415
 
-        return open_current_book(self.config)
+        return open_book(self.config.database.url)
 
 
 def state_of(context: typer.Context) -> CliState:

@@ -25,7 +25,7 @@ def list_models(
             "name": release.folder.name,
             "version": release.identity.version,
             "kind": release.kind,
-            "architecture": release.architecture,
+            "architecture": release.manifest.network.architecture,
             "weights_sha256": release.identity.weights_sha256,
             "in_use": release.folder.name in used,
         }

@@ -38,7 +38,7 @@ def segmentation(
 
     config = state_of(context).config
     release = read_release(model or config.models.folder / config.models.segmenter)
-    segmenter = load_segmenter(release, choose_device(config.device.name, config.device.threads))
+    segmenter = load_segmenter(release, choose_device(config.device.name))
     files = {Role.T1: t1, Role.T1C: t1c, Role.T2: t2, Role.FLAIR: flair}
     labels = segment_nifti(files, segmenter, preprocessed=preprocessed)
     write_nifti_labels(output, labels)
@@ -60,7 +60,7 @@ def classification(
 
     config = state_of(context).config
     release = read_release(model or config.models.folder / config.models.classifier)
-    classifier = load_classifier(release, choose_device(config.device.name, config.device.threads))
+    classifier = load_classifier(release, choose_device(config.device.name))
     rows = [
         {
             "image": str(path),

@@ -20,7 +20,7 @@ def send_command(
 ) -> None:
     """C-STORE all DICOM files of a folder and print a summary of the statuses. Exit code 1 if any was not stored."""
     from bt_node.deliver.folder import send_folder  # noqa: PLC0415
-    from bt_node.deliver.send import Peer  # noqa: PLC0415
+    from bt_node.deliver.peer import Peer  # noqa: PLC0415
 
     listener = state_of(context).config.listener
     peer = Peer(called or listener.ae_title, host, port or listener.port)

@@ -37,8 +37,7 @@ def serve(
 
             run_worker(state.config)
         case Part.ALL:
-            from bt_node.runtime.process import open_current_book  # noqa: PLC0415
             from bt_node.runtime.supervisor import run_all  # noqa: PLC0415
 
-            open_current_book(state.config).close()  # one clear message instead of two processes' deaths
+            state.open_book().close()  # one clear message instead of two processes' deaths
             raise typer.Exit(run_all(state.config_arguments))

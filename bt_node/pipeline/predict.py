@@ -29,4 +29,5 @@ def segment_nifti(files: Mapping[Role, Path], segmenter: Segmenter, *, preproces
     prepared = prepare_preprocessed(volumes) if preprocessed else prepare(volumes)
     probabilities = segmenter.predict({role: volume.array for role, volume in prepared.inputs.items()})
     target = volumes[Role.T1C].grid
-    return LabelMap(segmenter.decide(to_source_grid(probabilities, prepared.grid, target)), target)
+    on_target = to_source_grid(probabilities, prepared.grid, target)
+    return LabelMap(segmenter.decide(on_target, voxel_mm3=target.voxel_volume_mm3), target)

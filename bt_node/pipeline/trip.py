@@ -16,6 +16,7 @@ from bt_node.convert.prepare import PreparedStudy, prepare
 from bt_node.convert.regrid import to_source_grid
 from bt_node.convert.slices import axial_slices, choose_classifier_slices
 from bt_node.convert.stack import load_series
+from bt_node.domain.errors import ImplausibleResultError
 from bt_node.domain.geometry import BoolArray
 from bt_node.domain.result import EncodedObject
 from bt_node.domain.study import Role, RoleAssignment, StackedSeries
@@ -23,7 +24,7 @@ from bt_node.domain.tumour import Findings, LabelMap, Region, TumourTypeFinding
 from bt_node.encode.results import EncodeRequest, NodeIdentity, encode_results
 from bt_node.infer.classifier import Classifier
 from bt_node.infer.segmenter import Segmenter
-from bt_node.judge.verdict import judge_study
+from bt_node.judge.verdict import Decision, judge_study
 from bt_node.pipeline.record import TripRecord
 
 CLASSIFIER_SLICES = 9
@@ -77,7 +78,8 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
     with record.stage("classify"):
         tumour_type = _classify(prepared, marked, models.classifier)
     with record.stage("judge"):
-        findings = _judge(prepared, labels, tumour_type, models)
+        findings = Findings(measure(labels), models.segmenter.identity, tumour_type)
+        findings = _judge(findings, prepared, reference)
         record.note_findings(findings)
     with record.stage("encode"):
         evidence = _evidence(stacks, study.paths)
@@ -94,7 +96,8 @@ def _segment(prepared: PreparedStudy, reference: StackedSeries, segmenter: Segme
     probabilities = segmenter.predict({role: volume.array for role, volume in prepared.inputs.items()})
     marked = segmenter.decide(probabilities) > 0
     on_source = to_source_grid(probabilities, prepared.grid, reference.grid)
-    return LabelMap(segmenter.decide(on_source), reference.grid), np.asarray(marked, dtype=np.bool_)
+    decided = segmenter.decide(on_source, voxel_mm3=reference.grid.voxel_volume_mm3)
+    return LabelMap(decided, reference.grid), np.asarray(marked, dtype=np.bool_)
 
 
 def _classify(prepared: PreparedStudy, marked: BoolArray, classifier: Classifier | None) -> TumourTypeFinding | None:
@@ -104,15 +107,21 @@ def _classify(prepared: PreparedStudy, marked: BoolArray, classifier: Classifier
     return classifier.classify(axial_slices(prepared.heads[Role.T1C], indices))
 
 
-def _judge(
-    prepared: PreparedStudy, labels: LabelMap, tumour_type: TumourTypeFinding | None, models: Models
-) -> Findings:
-    findings = Findings(measure(labels), models.segmenter.identity, tumour_type)
+def _judge(findings: Findings, prepared: PreparedStudy, reference: StackedSeries) -> Findings:
+    """The findings with the cautions that must travel with them.
+
+    Raises:
+        ImplausibleResultError: nothing may leave before a person has looked.
+    """
     verdict = judge_study(
         whole_tumour_ml=findings.measurements[Region.WT].volume_ml,
         brain_ml=prepared.brain.volume_ml,
-        tumour_type=tumour_type,
+        tumour_type=findings.tumour_type,
+        matrix=(reference.grid.shape[1], reference.grid.shape[2]),
+        moved_mm={role: report.translation_mm for role, report in prepared.registrations.items()},
     )
+    if verdict.decision is Decision.HOLD:
+        raise ImplausibleResultError(verdict.cautions)
     return replace(findings, cautions=verdict.cautions)
 
 

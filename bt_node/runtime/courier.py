@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from bt_node.deliver.pause import pause_before_attempt
-from bt_node.deliver.send import OutgoingFile, Peer, send
+from bt_node.deliver.peer import OutgoingFile, Peer
+from bt_node.deliver.send import send
 from bt_node.domain.result import SendOutcome
 from bt_node.jobs import DueDelivery, JobBook
 from bt_node.receive.spool import Spool

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bt_node.config import Config
-from bt_node.deliver.send import Peer, echo
+from bt_node.deliver.peer import Peer
+from bt_node.deliver.send import echo
 from bt_node.domain.errors import BtNodeError
 from bt_node.infer.release import read_release, verify_weights
-from bt_node.jobs import schema_revision
+from bt_node.jobs import open_book, schema_revision
 
 _MIB = 1024 * 1024
 
@@ -49,12 +50,8 @@ def _try(name: str, action: Callable[[], str]) -> CheckResult:
 
 
 def _database(config: Config) -> str:
-    from bt_node.runtime.process import SchemaError  # noqa: PLC0415
-
-    current, head = schema_revision(config.database.url)
-    if current != head:
-        raise SchemaError(current, head)
-    return f"schema {current}"
+    open_book(config.database.url).close()
+    return f"schema {schema_revision(config.database.url)[0]} at {config.database.safe_url}"
 
 
 def _spool(config: Config) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
+from pathlib import Path
 
 from bt_node.config import Config
 from bt_node.jobs import JobBook
@@ -34,9 +34,15 @@ class Housekeeper:
         if not days:
             return
         for job_id in self._book.purge_candidates(days):
-            # The rows go first: a file without a row is found again by the listener's reconciler, a row
-            # without a file would promise what is not there.
             for path in self._book.forget(job_id):
-                (self._spool.root / path).unlink(missing_ok=True)
-            shutil.rmtree(self._spool.result_folder(job_id), ignore_errors=True)
+                self._remove(self._spool.absolute(path))
             logger.info("job %d: files removed after %s days", job_id, days)
+        self._book.forget_refusals(days)
+
+    def _remove(self, path: Path) -> None:
+        """Delete a file and the folders that it leaves empty, up to the spool's root."""
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self._spool.root or any(folder.iterdir()):
+                return
+            folder.rmdir()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 
 from bt_node.config import Config
+from bt_node.jobs import open_book
 from bt_node.receive.listener import Listener
 from bt_node.receive.reconcile import reconcile
 from bt_node.receive.settings import AllowedSource, ListenerSettings
 from bt_node.receive.spool import Spool
-from bt_node.runtime.process import open_current_book, stop_on_signals
+from bt_node.runtime.process import stop_on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +24,15 @@ def listener_settings(config: Config) -> ListenerSettings:
         ae_title=settings.ae_title,
         host=settings.host,
         port=settings.port,
+        # The same after a restart, so that it forgets the associations that its former life had open.
+        name=f"{socket.gethostname()}:{settings.port}",
         sources=tuple(AllowedSource(source.ae_title, source.host) for source in config.sources),
         accept_unknown_sources=settings.accept_unknown_sources,
         max_associations=settings.max_associations,
+        acse_timeout_seconds=settings.association_timeout_seconds,
+        dimse_timeout_seconds=settings.network_timeout_seconds,
         network_timeout_seconds=settings.network_timeout_seconds,
+        max_pdu_bytes=settings.max_pdu_bytes,
     )
 
 
@@ -38,7 +45,7 @@ def run_listener(config: Config, stopping: threading.Event | None = None) -> Non
     stopped = stopping or threading.Event()
     if stopping is None:
         stop_on_signals(stopped)
-    book = open_current_book(config)
+    book = open_book(config.database.url)
     spool = Spool(config.storage.spool, config.storage.min_free_mib)
     reconcile(spool, book)
     listener = Listener(listener_settings(config), spool, book)

@@ -85,17 +85,7 @@ class StudyRunner:
         stored = []
         for item in objects:
             path = self._spool.store_result(job_id, item.sop_instance_uid, item.content)
-            stored.append(
-                StoredResult(
-                    kind=item.kind,
-                    sop_class_uid=item.sop_class_uid,
-                    sop_instance_uid=item.sop_instance_uid,
-                    series_instance_uid=item.series_instance_uid,
-                    series_number=item.series_number,
-                    path=path,
-                    sha256=hashlib.sha256(item.content).hexdigest(),
-                )
-            )
+            stored.append(StoredResult.of(item, path, hashlib.sha256(item.content).hexdigest()))
         return stored
 
     def _end(self, job: ClaimedJob, record: TripRecord, error: Exception) -> None:

@@ -9,18 +9,18 @@ import threading
 
 from bt_node import __version__
 from bt_node.config import Config
-from bt_node.deliver.send import Peer
+from bt_node.deliver.peer import Peer
 from bt_node.encode.results import NodeIdentity
 from bt_node.infer.classifier import load_classifier
-from bt_node.infer.device import choose_device
+from bt_node.infer.device import choose_device, use_threads
 from bt_node.infer.release import read_release
 from bt_node.infer.segmenter import load_segmenter
-from bt_node.jobs import JobBook
+from bt_node.jobs import JobBook, open_book
 from bt_node.pipeline.trip import Models
 from bt_node.receive.spool import Spool
 from bt_node.runtime.courier import Courier, CourierSettings
 from bt_node.runtime.housekeeping import Housekeeper
-from bt_node.runtime.process import open_current_book, stop_on_signals
+from bt_node.runtime.process import stop_on_signals
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
 from bt_node.runtime.timetable import build_timetable
 
@@ -36,7 +36,8 @@ def load_models(config: Config) -> Models:
     Raises:
         ReleaseError: a release is missing or damaged; a weights file is not the one its manifest names.
     """
-    device = choose_device(config.device.name, config.device.threads)
+    use_threads(config.device.threads)
+    device = choose_device(config.device.name)
     segmenter = load_segmenter(read_release(config.models.folder / config.models.segmenter), device)
     classifier = None
     if config.models.classifier:
@@ -91,9 +92,11 @@ def run_worker(config: Config, stopping: threading.Event | None = None) -> None:
     stopped = stopping or threading.Event()
     if stopping is None:
         stop_on_signals(stopped)
-    book = open_current_book(config)
+    book = open_book(config.database.url)
     spool = Spool(config.storage.spool, config.storage.min_free_mib)
     runner = build_runner(config, book, spool, load_models(config))
+    for job_id in book.retire_destinations([target.name for target in config.destinations]):
+        logger.warning("job %d: a destination it waited for is no longer configured", job_id)
     timetable = build_timetable(config, runner, build_couriers(config, book, spool), Housekeeper(book, spool, config))
     timetable.start()
     logger.info("worker started")

@@ -145,7 +145,7 @@ def _result_problems(pacs: FakePacs, view: Mapping[str, Any]) -> list[str]:
         problems += [
             f"{result['kind']} at {name}: {delivery['detail']}"
             for name, delivery in result["destinations"].items()
-            if delivery["status"] != 0
+            if delivery["status"] != "0x0000"
         ]
     return problems
 

@@ -1,0 +1,167 @@
+"""One study to the next: whatever a trip ends with, the job book says so and the worker goes on."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from node_bench import Bench, encoded
+
+from bt_node.domain.errors import OutOfDeviceMemoryError, RolesMissingError
+from bt_node.domain.geometry import Grid
+from bt_node.domain.states import JobState
+from bt_node.domain.tumour import Findings, LabelMap, Region, RegionMeasurement, ReleaseIdentity
+from bt_node.encode.results import NodeIdentity
+from bt_node.pipeline.record import TripRecord
+from bt_node.pipeline.trip import TripOutcome
+from bt_node.runtime import runner as module
+from bt_node.runtime.runner import RunnerSettings, StudyRunner
+
+LABELS = LabelMap(np.zeros((1, 1, 1), np.uint8), Grid((1, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
+FINDINGS = Findings({region: RegionMeasurement(region, 1.0) for region in Region}, ReleaseIdentity("s", "1", "ab"))
+
+
+def build(bench: Bench, destinations: tuple[str, ...] = ("pacs",), lease_seconds: float = 30.0) -> StudyRunner:
+    settings = RunnerSettings("test", lease_seconds, 3, 60.0, destinations)
+    return StudyRunner(bench.book, bench.spool, None, NodeIdentity("m", "n", "1", "s"), settings)
+
+
+def replace_trip(monkeypatch: pytest.MonkeyPatch, behaviour) -> None:
+    monkeypatch.setattr(module, "run_trip", behaviour)
+
+
+def successful_trip(study, models, node, record: TripRecord) -> TripOutcome:
+    with record.stage("segment"):
+        record.note_findings(FINDINGS)
+    return TripOutcome(LABELS, FINDINGS, (encoded(1), encoded(2)))
+
+
+def failing_trip(error: Exception):
+    def trip(study, models, node, record: TripRecord) -> TripOutcome:
+        with record.stage("assemble"):
+            raise error
+
+    return trip
+
+
+def test_results_are_on_disk_and_in_the_outbox_when_the_job_is_delivering(bench: Bench, monkeypatch) -> None:
+    job = bench.make_ready()
+    replace_trip(monkeypatch, successful_trip)
+    assert build(bench).run_next()
+    view = bench.book.view(job)
+    assert view["state"] == JobState.DELIVERING
+    assert [entry["sop_instance_uid"] for entry in view["results"]] == ["2.25.1", "2.25.2"]
+    due = bench.book.due_deliveries("pacs", 10)
+    assert [(bench.spool.root / item.path).read_bytes() for item in due] == [b"bytes", b"bytes"]
+    assert view["timings_s"].keys() >= {"gather", "segment", "store"}
+    assert view["findings"]["volumes_ml"]["WT"] == 1.0
+
+
+def test_without_a_destination_the_job_is_done(bench: Bench, monkeypatch) -> None:
+    job = bench.make_ready()
+    replace_trip(monkeypatch, successful_trip)
+    build(bench, destinations=()).run_next()
+    assert bench.book.view(job)["state"] == JobState.DONE
+
+
+def test_an_unfit_study_is_rejected_with_its_reason_and_the_next_one_runs(bench: Bench, monkeypatch) -> None:
+    first, second = bench.make_ready("1.2.3"), bench.make_ready("1.2.4")
+    runner = build(bench)
+    replace_trip(monkeypatch, failing_trip(RolesMissingError(["FLAIR"], 3)))
+    runner.run_next()
+    replace_trip(monkeypatch, successful_trip)
+    runner.run_next()
+    states = [bench.book.view(job)["state"] for job in (first, second)]
+    assert states == [JobState.REJECTED, JobState.DELIVERING]
+    assert "FLAIR" in bench.book.view(first)["reason"]
+
+
+def test_an_unforeseen_error_is_tried_again_later_and_says_nothing_of_the_patient(
+    bench: Bench, monkeypatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = bench.make_ready()
+    replace_trip(monkeypatch, failing_trip(ValueError("bad date of Doe^Jane")))
+    runner = build(bench)
+    assert runner.run_next()
+    assert not runner.run_next(), "the pause before the next attempt was not kept"
+    view = bench.book.view(job)
+    assert view["state"] == JobState.READY
+    assert "Doe" not in str(view)
+    assert "Doe" not in caplog.text
+    assert "ValueError" in caplog.text
+
+
+def test_out_of_memory_is_a_retry(bench: Bench, monkeypatch) -> None:
+    job = bench.make_ready()
+    replace_trip(monkeypatch, failing_trip(OutOfDeviceMemoryError("cuda:0")))
+    build(bench).run_next()
+    assert bench.book.view(job)["state"] == JobState.READY
+    assert bench.book.view(job)["history"][-1]["to"] == JobState.READY
+
+
+def test_a_file_that_vanished_from_the_spool_is_named(bench: Bench, monkeypatch) -> None:
+    job = bench.make_ready()
+    (bench.spool.root / bench.receive().path).unlink()
+    replace_trip(monkeypatch, successful_trip)
+    build(bench).run_next()
+    assert "1.2.3.1.1" in bench.book.view(job)["reason"]
+
+
+def test_a_cancelled_job_ends_at_the_next_stage_and_leaves_no_result(bench: Bench, monkeypatch) -> None:
+    job = bench.make_ready()
+
+    def cancelled_half_way(study, models, node, record: TripRecord) -> TripOutcome:
+        bench.book.cancel(job, "test")
+        return successful_trip(study, models, node, record)
+
+    replace_trip(monkeypatch, cancelled_half_way)
+    build(bench).run_next()
+    view = bench.book.view(job)
+    assert view["state"] == JobState.CANCELLED
+    assert view["results"] == []
+
+
+def test_a_stopping_worker_hands_its_job_back_at_the_next_stage(bench: Bench, monkeypatch) -> None:
+    job = bench.make_ready()
+    runner = build(bench)
+
+    def stopped_half_way(study, models, node, record: TripRecord) -> TripOutcome:
+        runner.stopping.set()
+        return successful_trip(study, models, node, record)
+
+    replace_trip(monkeypatch, stopped_half_way)
+    runner.run_next()
+    assert bench.book.view(job)["state"] == JobState.READY
+    assert not runner.run_next()
+
+
+def test_the_lease_is_renewed_while_a_long_stage_runs(bench: Bench, monkeypatch) -> None:
+    job = bench.make_ready()
+    waited = threading.Event()
+
+    def slow(study, models, node, record: TripRecord) -> TripOutcome:
+        waited.wait(1.5)
+        assert bench.book.expire_leases(3) == []
+        return successful_trip(study, models, node, record)
+
+    replace_trip(monkeypatch, slow)
+    build(bench, lease_seconds=0.8).run_next()
+    assert bench.book.view(job)["state"] == JobState.DELIVERING
+
+
+def test_the_same_input_is_analysed_at_the_same_time_on_a_second_run(bench: Bench, monkeypatch) -> None:
+    job = bench.make_ready()
+    seen = []
+
+    def remember(study, models, node, record: TripRecord) -> TripOutcome:
+        seen.append(study.analysed_at)
+        return successful_trip(study, models, node, record)
+
+    replace_trip(monkeypatch, remember)
+    runner = build(bench, destinations=())
+    runner.run_next()
+    bench.book.retry(job, "test")
+    runner.run_next()
+    assert len(seen) == 2
+    assert seen[0] == seen[1]
