@@ -15,7 +15,9 @@ from typing import Any
 
 import pydicom
 from pydicom import config
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MRImageStorage
 from pydicom.valuerep import DA, TM, DSfloat, validate_value
 
@@ -40,7 +42,9 @@ _SINGLE_VALUED = ("DA", "TM", "DT", "AS")
 _CHECKED_VR = (*_SINGLE_VALUED, "DS", "IS", "UI")
 # Groups of the Patient, Study, Series, Equipment and Clinical Trial modules; pixels and frames stay behind.
 _KEPT_GROUPS = (0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0032, 0x0040)
-_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_LOSSY = tuple(
+    Tag(keyword) for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+)
 _EVIDENCE = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -142,18 +146,23 @@ def _patient_header(path: Path) -> Dataset:
     header = pydicom.dcmread(path, stop_before_pixels=True)
     keep = Dataset()
     for tag in list(header.keys()):
-        if not tag.is_private and (tag.group in _KEPT_GROUPS or header[tag].keyword in _LOSSY):
-            keep.add(header[tag])
-    _mend_values(keep)
+        if not tag.is_private and (tag.group in _KEPT_GROUPS or tag in _LOSSY):
+            element = _valid_element(header, tag)
+            if element is not None:
+                keep.add(element)
     _mend_type_2(keep)
     return keep
 
 
-def _mend_values(header: Dataset) -> None:
-    """Leave out values that break their VR: writing them on would make the result invalid."""
-    for element in list(header):
-        if element.VR in _CHECKED_VR and not _is_valid(element.VR, element.value):
-            del header[element.tag]
+def _valid_element(header: Dataset, tag: BaseTag) -> DataElement | None:
+    """The element; None where its value breaks its VR: writing it on would make the result invalid."""
+    try:
+        element: DataElement = header[tag]
+    except (ValueError, TypeError, KeyError, NotImplementedError, OverflowError):
+        return None  # cannot even be decoded; what pydicom says about it would quote the value
+    if element.VR in _CHECKED_VR and not _is_valid(element.VR, element.value):
+        return None
+    return element
 
 
 def _is_valid(vr: str, value: Any) -> bool:
