@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
 from pydicom import uid
 from pydicom.datadict import dictionary_VR
@@ -78,6 +79,9 @@ class _Frame:
 
 @lru_cache(maxsize=8192)
 def _dictionary_vr(tag: int) -> str:
+    group, element = tag >> 16, tag & 0xFFFF
+    if group % 2 and 0x10 <= element <= 0xFF:  # noqa: PLR2004 - PS3.5 7.8.1: private creators are LO
+        return "LO"
     try:
         return dictionary_VR(tag)
     except KeyError:
@@ -87,11 +91,11 @@ def _dictionary_vr(tag: int) -> str:
 class _Walk:
     """State of one pass over a data set."""
 
-    def __init__(self, data: bytes, encoding: Encoding, sequence_tags: Collection[int], *, descend: bool) -> None:
+    def __init__(self, data: bytes, encoding: Encoding, known_vrs: Mapping[int, str], *, descend: bool) -> None:
         self._data = memoryview(data)
         self._position = 0
         self._descend = descend
-        self._sequence_tags = sequence_tags
+        self._known_vrs = known_vrs
         order = "<" if encoding.little_endian else ">"
         self._tag_and_length = struct.Struct(f"{order}HHL")
         self._tag = struct.Struct(f"{order}HH")
@@ -132,7 +136,11 @@ class _Walk:
             raise EncodingError(f"({group:04X},{element:04X}) stands where an item must", self._position)
 
     def _in_item(self, frame: _Frame) -> Iterator[Element]:
-        tag, vr, length = self._header(frame)
+        tag, written, length = self._header(frame)
+        vr = written
+        # PS3.5 6.2.2: a writer that does not know the VR says UN; what is in it is Implicit VR Little Endian.
+        if vr in {"", "UN"} and length != _UNDEFINED:
+            vr = self._known_vrs.get(tag, vr)
         if tag == ITEM_END:
             if frame.open_ended:
                 self._frames.pop()
@@ -140,10 +148,9 @@ class _Walk:
             pass  # written by some after a sequence of defined length; it ends nothing
         elif length == _UNDEFINED and vr in {"OB", "OW"}:
             yield Element(len(self._frames) - 1, tag, vr, self._fragments(frame))
-        elif length == _UNDEFINED or (self._descend and (vr == "SQ" or tag in self._sequence_tags)):
+        elif length == _UNDEFINED or (self._descend and vr == "SQ"):
             yield Element(len(self._frames) - 1, tag, "SQ", self._data[:0])
-            # PS3.5 6.2.2: the content of a UN of undefined length is Implicit VR Little Endian.
-            self._push(length, frame, is_sequence=True, implicit=frame.implicit or vr == "UN")
+            self._push(length, frame, is_sequence=True, implicit=frame.implicit or written == "UN")
         else:
             yield Element(len(self._frames) - 1, tag, vr, self._take(length, frame))
 
@@ -191,17 +198,17 @@ class _Walk:
 
 
 def elements(
-    data: bytes, encoding: Encoding, *, sequence_tags: Collection[int] = (), descend: bool = True
+    data: bytes, encoding: Encoding, *, known_vrs: Mapping[int, str] = MappingProxyType({}), descend: bool = True
 ) -> Iterator[Element]:
     """Elements in the order of the bytes, nested ones included.
 
     Args:
         data: the data set, already inflated.
         encoding: how it is written.
-        sequence_tags: elements that are sequences although the encoding does not say so (private, implicit VR).
+        known_vrs: VRs by tag, for elements whose encoding does not tell (private ones in implicit VR, UN).
         descend: False skips the content of sequences of defined length and gives their bytes as value.
 
     Raises:
         EncodingError: the bytes do not add up to a data set; raised where the walk meets the fault.
     """
-    return _Walk(data, encoding, sequence_tags, descend=descend).run()
+    return _Walk(data, encoding, known_vrs, descend=descend).run()

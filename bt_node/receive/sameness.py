@@ -67,7 +67,7 @@ def same_object(one: Encoded, other: Encoded) -> bool:
 def _same(one: Encoded, other: Encoded) -> bool:
     plain_one, plain_other = one.inflated(), other.inflated()
     encoding_one, encoding_other = encoding_of(one.transfer_syntax_uid), encoding_of(other.transfer_syntax_uid)
-    hints = _sequences(plain_one, encoding_one) | _sequences(plain_other, encoding_other)
+    hints = _told_vrs(plain_one, encoding_one) | _told_vrs(plain_other, encoding_other)
     left = _normal_form(plain_one, encoding_one, hints)
     right = _normal_form(plain_other, encoding_other, hints)
     if left.facts != right.facts:
@@ -83,9 +83,9 @@ def _is_native(encoded: Encoded) -> bool:
     return not uid.UID(encoded.transfer_syntax_uid).is_encapsulated
 
 
-def _sequences(data: bytes, encoding: Encoding) -> frozenset[int]:
-    """Tags that are sequences by the encoding's own word; implicit VR does not tell of private ones."""
-    return frozenset(element.tag for element in elements(data, encoding) if element.vr == "SQ")
+def _told_vrs(data: bytes, encoding: Encoding) -> dict[int, str]:
+    """VRs by the encoding's own word; the other side, in implicit VR, cannot tell those of private elements."""
+    return {element.tag: element.vr for element in elements(data, encoding) if element.vr not in {"", "UN"}}
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class _NormalForm:
     pixels: bytes | None
 
 
-def _normal_form(data: bytes, encoding: Encoding, hints: frozenset[int]) -> _NormalForm:
+def _normal_form(data: bytes, encoding: Encoding, hints: dict[int, str]) -> _NormalForm:
     facts: list[tuple[int, int, bytes]] = []
     pixels: bytes | None = None
-    for element in elements(data, encoding, sequence_tags=hints):
+    for element in elements(data, encoding, known_vrs=hints):
         if element.depth == 0 and element.tag in _BESIDE_PIXELS:
             if element.tag == _PIXEL_DATA:
                 pixels = _little_endian(element, encoding)

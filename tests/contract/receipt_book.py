@@ -114,9 +114,7 @@ class ReceiptBookContract:
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(send, range(8)))
-        assert all(
-            book.known_digest(instance(a * 100 + n).sop_instance_uid) for a in range(8) for n in range(10)
-        )
+        assert all(book.known_digest(instance(a * 100 + n).sop_instance_uid) for a in range(8) for n in range(10))
         assert self.open_studies(book) == set()
 
     def test_many_threads_may_record_the_same_instance(self, book):

@@ -1,0 +1,229 @@
+"""C-STORE without a wire: which status, which file, which row."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import pytest
+from fakes.receipt_book import FakeReceiptBook
+from pydicom import dcmread, uid
+from receive_cases import STUDY, encoded, in_syntax, mr_slice
+
+from bt_node.receive import Spool, reconcile
+from bt_node.receive.store import StoreRequest, StoreScp
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+@pytest.fixture
+def book() -> FakeReceiptBook:
+    return FakeReceiptBook()
+
+
+@pytest.fixture
+def spool(tmp_path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def scp(spool, book) -> StoreScp:
+    return StoreScp(spool, book)
+
+
+def request(ds=None, syntax: str = uid.ExplicitVRLittleEndian, **changes) -> StoreRequest:
+    ds = mr_slice() if ds is None else ds
+    plain = StoreRequest(
+        sop_class_uid=str(ds.get("SOPClassUID", uid.MRImageStorage)),
+        sop_instance_uid=str(ds.get("SOPInstanceUID", "1.2.3")),
+        context_class_uid=str(ds.get("SOPClassUID", uid.MRImageStorage)),
+        transfer_syntax_uid=syntax,
+        data=encoded(in_syntax(ds, syntax)),
+        calling_ae_title="SCANNER",
+        called_ae_title="BT_NODE",
+    )
+    return replace(plain, **changes)
+
+
+def files(spool: Spool) -> list[str]:
+    return sorted(path.relative_to(spool.root).as_posix() for path in spool.root.rglob("*") if path.is_file())
+
+
+def test_a_stored_instance_lies_in_the_spool_as_it_came_and_is_recorded(scp, spool, book):
+    asked = request()
+    assert scp.answer(asked, "listener/1").Status == 0x0000
+    [instance] = book.instances.values()
+    assert files(spool) == [instance.path]
+    content = spool.absolute(instance.path).read_bytes()
+    assert content[:132] == bytes(128) + b"DICM"
+    assert content.endswith(asked.data)
+    read = dcmread(spool.absolute(instance.path))
+    assert read.file_meta.TransferSyntaxUID == uid.ExplicitVRLittleEndian
+    assert read.file_meta.SourceApplicationEntityTitle == "SCANNER"
+    assert read.PatientName == "Doe^Jane"
+    assert (instance.study_instance_uid, instance.size_bytes, instance.is_image) == (STUDY, len(asked.data), True)
+    assert book.open == {("listener/1", STUDY)}
+
+
+@pytest.mark.parametrize("sop_class", [uid.CTImageStorage, uid.SegmentationStorage, uid.EnhancedMRColorImageStorage])
+def test_a_companion_object_is_kept_but_is_no_image_of_ours(scp, book, sop_class):
+    assert scp.answer(request(mr_slice(SOPClassUID=sop_class)), "listener/1").Status == 0
+    [instance] = book.instances.values()
+    assert not instance.is_image
+
+
+def test_the_same_instance_again_is_success_and_changes_nothing(scp, spool, book):
+    scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    before = spool.absolute(path).stat()
+    assert scp.answer(request(), "listener/2").Status == 0x0000
+    after = spool.absolute(path).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert len(book.instances) == 1
+    assert book.refusals == []
+
+
+@pytest.mark.parametrize(
+    "syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.RLELossless, uid.JPEG2000Lossless]
+)
+def test_the_same_object_in_another_transfer_syntax_is_success_and_changes_nothing(scp, spool, book, syntax):
+    scp.answer(request(), "listener/1")
+    first = dict(book.instances)
+    content = spool.absolute(files(spool)[0]).read_bytes()
+    assert scp.answer(request(syntax=syntax), "listener/2").Status == 0x0000
+    assert book.instances == first
+    assert spool.absolute(files(spool)[0]).read_bytes() == content
+
+
+@pytest.mark.parametrize("change", [{"seed": 99}, {"EchoTime": "5"}, {"StudyInstanceUID": "1.2.77"}])
+def test_a_different_object_under_a_known_uid_is_refused_and_noted(scp, spool, book, change):
+    scp.answer(request(), "listener/1")
+    kept = {path: spool.absolute(path).read_bytes() for path in files(spool)}
+    first = dict(book.instances)
+    answer = scp.answer(request(mr_slice(**change)), "listener/1")
+    assert answer.Status == 0x0111  # PS3.7 Annex C: duplicate SOP Instance
+    assert answer.OffendingElement == 0x00080018
+    assert {path: spool.absolute(path).read_bytes() for path in files(spool)} == kept
+    assert book.instances == first
+    [refusal] = book.refusals
+    assert (refusal.status, refusal.calling_ae_title) == (0x0111, "SCANNER")
+    assert refusal.sop_instance_uid == mr_slice().SOPInstanceUID
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "words"),
+    [
+        (request(mr_slice(SOPClassUID=CT), sop_class_uid=uid.MRImageStorage), 0x0122, "context"),
+        (request(sop_class_uid=CT, context_class_uid=CT), 0xA900, "SOPClassUID differs"),
+        (request(sop_instance_uid="1.2.3.4"), 0xA900, "SOPInstanceUID differs"),
+        (request(sop_class_uid="1.2.3", context_class_uid="1.2.3"), 0x0122, "context"),
+        (request(mr_slice(StudyInstanceUID=None)), 0xC000, "StudyInstanceUID is missing"),
+        (request(mr_slice(SeriesInstanceUID="")), 0xC000, "SeriesInstanceUID is missing"),
+        (request(mr_slice(SOPInstanceUID=None)), 0xC000, "SOPInstanceUID is missing"),
+        (request(data=b""), 0xC000, "SOPClassUID is missing"),
+        (request(data=b"\x89PNG\r\n\x1a\n" + bytes(400)), 0xC000, "unreadable"),
+        (request(data=encoded(mr_slice())[:60]), 0xC000, "unreadable"),
+        (request(transfer_syntax_uid=uid.DeflatedExplicitVRLittleEndian), 0xC000, "unreadable"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_status_and_noted(scp, spool, book, asked, status, words):
+    answer = scp.answer(asked, "listener/1")
+    assert answer.Status == status
+    assert words in answer.ErrorComment
+    assert not files(spool)
+    assert not book.instances
+    assert [refusal.status for refusal in book.refusals] == [status]
+
+
+@pytest.mark.parametrize("evil", ["../../../../tmp/evil", "/etc/cron.d/evil", "1.2.3;rm -rf", "1.2.3\n4", ".."])
+def test_a_uid_that_is_a_path_never_reaches_the_disk_or_the_book(scp, spool, book, tmp_path, evil):
+    assert scp.answer(request(sop_instance_uid=evil), "listener/1").Status == 0x0117  # PS3.7 Annex C
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
+        ds = mr_slice()
+        ds[keyword]._value = evil
+        assert scp.answer(request(ds), "listener/1").Status == 0xC000
+    assert not files(spool)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert len(book.refusals) == 3
+    assert all(evil not in (r.sop_instance_uid, r.study_instance_uid) and evil not in r.reason for r in book.refusals)
+
+
+def test_a_book_out_of_reach_is_out_of_resources_and_the_next_try_succeeds(scp, spool, book):
+    book.failing = OSError("no database")
+    answer = scp.answer(request(), "listener/1")
+    assert (answer.Status, answer.ErrorComment) == (0xA700, "the job book is not available")
+    book.failing = None
+    assert scp.answer(request(), "listener/1").Status == 0
+    assert len(book.instances) == len(files(spool)) == 1
+
+
+def test_a_row_that_fails_after_the_file_is_not_success_and_the_next_try_mends_it(scp, spool, book, monkeypatch):
+    def failing(*_):
+        raise OSError("database gone")
+
+    monkeypatch.setattr(book, "record_instance", failing)
+    assert scp.answer(request(), "listener/1").Status == 0xA700
+    monkeypatch.undo()
+    assert len(files(spool)) == 1
+    assert scp.answer(request(syntax=uid.ImplicitVRLittleEndian), "listener/1").Status == 0
+    [instance] = book.instances.values()
+    assert instance.transfer_syntax_uid == uid.ExplicitVRLittleEndian, "the row tells of the file that lies there"
+
+
+def test_a_full_disk_is_out_of_resources(tmp_path, book):
+    spool = Spool(tmp_path / "spool", min_free_mib=1e12)
+    answer = StoreScp(spool, book).answer(request(), "listener/1")
+    assert answer.Status == 0xA700
+    assert len(answer.ErrorComment) <= 64
+    assert not book.instances
+    assert [refusal.status for refusal in book.refusals] == [0xA700]
+
+
+def test_a_bug_is_a_processing_failure_and_its_text_stays_out_of_the_log(scp, book, monkeypatch, caplog):
+    def broken(*_):
+        raise RuntimeError("Doe^Jane")
+
+    monkeypatch.setattr(scp, "_keep", broken)
+    assert scp.answer(request(), "listener/1").Status == 0x0110
+    assert "RuntimeError" in caplog.text
+    assert "Doe" not in caplog.text
+
+
+def test_no_patient_text_reaches_log_or_book(scp, book, caplog):
+    with caplog.at_level(logging.DEBUG):
+        scp.answer(request(), "listener/1")
+        scp.answer(request(mr_slice(seed=5)), "listener/1")
+        scp.answer(request(data=encoded(mr_slice())[:200]), "listener/1")
+    seen = caplog.text + repr(book.instances) + repr(book.refusals)
+    assert not any(word in seen for word in ("Doe", "Jane", "SECRET", "19700101"))
+
+
+def test_a_file_lost_from_the_spool_comes_back_when_it_is_sent_again(scp, spool, book):
+    scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    spool.absolute(path).unlink()
+    assert scp.answer(request(), "listener/1").Status == 0
+    assert files(spool) == [path]
+
+
+def test_reconcile_gives_a_file_without_a_row_its_row(scp, spool, book):
+    scp.answer(request(), "listener/1")
+    other = FakeReceiptBook()
+    report = reconcile(spool, other)
+    assert other.instances == book.instances
+    assert report.recorded == tuple(files(spool))
+    assert other.open == set(), "the study is not kept open for ever"
+    assert reconcile(spool, other).recorded == ()
+
+
+def test_reconcile_removes_leftovers_and_keeps_what_it_cannot_read(scp, spool):
+    scp.answer(request(), "listener/1")
+    folder = spool.absolute(files(spool)[0]).parent
+    (folder / ".1.2.3.abc.part").write_bytes(b"half")
+    (folder / "1.2.3.dcm").write_bytes(b"not DICOM")
+    (folder / "1.2.4.dcm").write_bytes(spool.absolute(files(spool)[1]).read_bytes())
+    report = reconcile(spool, FakeReceiptBook())
+    assert report.leftovers_removed == 1
+    assert len(report.recorded) == 1
+    assert {path.rpartition("/")[2] for path in report.unreadable} == {"1.2.3.dcm", "1.2.4.dcm"}
+    assert (folder / "1.2.3.dcm").exists()
