@@ -100,13 +100,17 @@ class NodeProcess:
         """Where to send studies."""
         return Peer("BT_NODE", "127.0.0.1", self.port)
 
-    def start(self, part: str | None = None) -> Self:
+    def start(self) -> Self:
         """Start it; the log is appended to node.log."""
-        command = [sys.executable, "-m", "bt_node", "--config", str(self.config_path), "serve", part or self._part]
+        self.process = self.start_another(self._part)
+        return self
+
+    def start_another(self, part: str) -> subprocess.Popen[bytes]:
+        """One more process of the same node (a worker beside its listener); whoever starts it stops it."""
+        command = [sys.executable, "-m", "bt_node", "--config", str(self.config_path), "serve", part]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("BT_NODE_")}
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=clean)
-        return self
+            return subprocess.Popen(command, stdout=log, stderr=log, env=clean)
 
     def wait_until_listening(self, calling_ae_title: str, pause: Callable[[float], None] = time.sleep) -> None:
         """Ask by C-ECHO until it answers.
