@@ -1,0 +1,120 @@
+"""MODEL_CARD.md, worded from a run's facts. Nothing in a card is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.classifier.recipe import ClassifierRecipe
+
+_NETWORKS = {
+    "vgg16": "VGG16 (arXiv:1409.1556)",
+    "resnet50": "ResNet50 (arXiv:1512.03385)",
+    "efficientnet_b0": "EfficientNet-B0 (arXiv:1905.11946)",
+}
+
+_LIMITS = """\
+- **For research use only, not for diagnosis.** It names four classes and no others: a metastasis, an abscess, a
+  lymphoma or a fresh operation is still called one of the four.
+- **Confound.** Nearly all pictures without tumour come from another source, and from other sequences, than those with
+  a tumour; histogram numbers alone tell the two apart. Framing, borrowed tones and slices of the same volumes with
+  and without tumour work against it, but validation on the pictures cannot show how far: read the line "no_tumour" of
+  the pictures as a test of the source, and that of the slices (few patients, skull-stripped or in synthetic heads) as
+  the harder one. A real post-contrast head without tumour may still be called a tumour.
+- Meningioma and pituitary tumour come from one source only (two hospitals, one country).
+- The split keeps blocks of file numbers, or groups, together; patients are not named in the files, so it is a proxy
+  for a split by patient. The best epoch and the temperature were chosen on the validation pictures, so the numbers
+  are a little too good. They carry no intervals.
+- It is to be used on axial slices after contrast, with skull, in the head's usual pose."""
+
+
+def model_card(recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapping[str, Any], command: str) -> str:
+    """The whole card in Markdown."""
+    parts = [
+        f"# {recipe.name} {recipe.version}: tumour type from 2D slices",
+        "Written by `python -m training classifier export` from the run's own files; edits here will be overwritten.",
+        "## What it is",
+        _what(recipe, metrics),
+        "## Limits",
+        _LIMITS,
+        "## Data",
+        _sources(recipe),
+        _split(metrics, facts),
+        "## Training",
+        _training(recipe, metrics, command),
+        "## Validation pictures",
+        _table(metrics["pictures"], metrics["classes"]),
+    ]
+    if "slices" in metrics:
+        cases = ", ".join(facts.get("validation_cases", ()))
+        parts += [f"## Validation slices of volumes ({cases})", _table(metrics["slices"], metrics["classes"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(recipe: ClassifierRecipe, metrics: Mapping[str, Any]) -> str:
+    size = recipe.input.size
+    return (
+        f"{_NETWORKS[recipe.network.architecture]}, {size}×{size} pixels, three equal channels, trained from random "
+        f"weights. Classes: {', '.join(metrics['classes'])}. A slice is cut to the head's bounding box, padded to a "
+        "square, scaled by its percentiles and resized (`bt_node/infer/picture.py`, the same code in training). "
+        f"Probabilities are the softmax of the logits over a temperature of {metrics['temperature']:.3f}; those of "
+        "several slices of a study are averaged."
+    )
+
+
+def _sources(recipe: ClassifierRecipe) -> str:
+    lines = []
+    for source in recipe.data.sources:
+        remark = f" {source.remark}" if source.remark else ""
+        lines.append(
+            f"- **{', '.join(source.classes)}**: {source.name}. Licence: {source.licence}. {source.citation}.{remark}"
+        )
+    return "\n".join(lines)
+
+
+def _split(metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    text = (
+        f"{metrics['train_pictures']} pictures to train, {metrics['pictures']['pictures']} to validate; SHA-256 of "
+        f"the split {facts['split_sha256']}. No file lies, by its content, in both parts."
+    )
+    if "slices" in metrics:
+        text += (
+            f" {metrics['train_slices']} slices of volumes to train, {metrics['slices']['pictures']} to validate, "
+            f"split by case; SHA-256 of that split {facts['volumes_split_sha256']}."
+        )
+    return text
+
+
+def _training(recipe: ClassifierRecipe, metrics: Mapping[str, Any], command: str) -> str:
+    stages = ", ".join(f"{stage.epochs} epochs at {stage.size} pixels" for stage in recipe.stages)
+    settings = recipe.optimiser
+    return (
+        f"`{command}`\n\nSeed {recipe.seed}; planned were {stages}; released is epoch {metrics['epoch']} (averaged "
+        f"weights, half precision). AdamW, learning rate {settings.learning_rate:g} falling along a cosine, "
+        f"cross-entropy with class weights and label smoothing {settings.label_smoothing:g}. Distortions: flip, "
+        "rotation, zoom, stretch, shift, tones borrowed from other pictures, gamma, bias field, blur, JPEG, noise."
+    )
+
+
+def _table(numbers: Mapping[str, Any], classes: Sequence[str]) -> str:
+    """Key numbers, then the confusion matrix with recalls."""
+    told = (
+        f"{numbers['pictures']} pictures. Accuracy {numbers['accuracy']:.3f}; balanced accuracy "
+        f"{numbers['balanced_accuracy']:.3f}; over the three tumour types "
+        f'{_number(numbers["balanced_accuracy_three_tumours"])} (an answer "no_tumour" counts as wrong), '
+        f"{_number(numbers['balanced_accuracy_three_tumours_forced'])} when a tumour type must be named. Expected "
+        f"calibration error {numbers['ece']:.3f} ({numbers['ece_uncalibrated']:.3f} before temperature)."
+    )
+    lines = [
+        told,
+        "",
+        f"| true \\ named | {' | '.join(classes)} | recall |",
+        f"|---|{'---|' * (len(classes) + 1)}",
+    ]
+    for kind, row in zip(classes, numbers["confusion"], strict=True):
+        lines.append(f"| {kind} | {' | '.join(map(str, row))} | {_number(numbers['recall'][kind])} |")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,72 @@
+"""Turn an evaluated run into a release that the node loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bt_node.infer.release import Release
+from training.classifier.card import model_card
+from training.classifier.evaluate import load_best
+from training.classifier.recipe import ClassifierRecipe
+from training.releases import write_release
+
+_DIGITS = 4
+
+
+def export(
+    recipe: ClassifierRecipe,
+    metrics: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    run: Path,
+    folder: Path,
+    command: str,
+) -> Release:
+    """Write `folder` from the run's best weights and its metrics.
+
+    Raises:
+        DataError: the run has no weights.
+        ReleaseError: what was written is not what the node reads.
+    """
+    weights, _ = load_best(run)
+    card = model_card(recipe, metrics, facts, command)
+    note = "Written by `python -m training classifier export`. For research use only, not for diagnosis."
+    return write_release(folder, _manifest(recipe, metrics, facts, command), weights, card, note=note)
+
+
+def _manifest(
+    recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapping[str, Any], command: str
+) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "name": recipe.name,
+        "version": recipe.version,
+        "kind": "classifier",
+        "network": {"architecture": recipe.network.architecture, "arguments": dict(recipe.network.arguments)},
+        "input": {
+            "size": recipe.input.size,
+            "plane": "axial",
+            "sequence": "T1C",
+            "normalisation": recipe.input.normalisation,
+        },
+        "output": {"classes": list(metrics["classes"]), "temperature": round(metrics["temperature"], _DIGITS)},
+        "training": {
+            "data": [source.name for source in recipe.data.sources],
+            **facts,
+            "pictures": metrics["train_pictures"],
+            "slices": metrics["train_slices"],
+            "command": command,
+            "seed": recipe.seed,
+            "epoch": metrics["epoch"],
+            "metrics": {part: _scores(metrics[part]) for part in ("pictures", "slices") if part in metrics},
+        },
+    }
+
+
+def _scores(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in numbers.items() if isinstance(value, int | float)}
+    recall = {kind: value for kind, value in numbers["recall"].items() if value is not None}
+    return {name: round(value, _DIGITS) for name, value in kept.items()} | {
+        "recall": {kind: round(value, _DIGITS) for kind, value in recall.items()}
+    }

@@ -1,0 +1,101 @@
+"""Slices of labelled T1c volumes: gliomas, and slices without tumour *of the same source*.
+
+Pictures with and without tumour come from different collections, so that a network can tell them apart by their
+tones alone. Here the same scanner gave both. Slices far from the tumour lie at other levels than the tumour does;
+slices through the tumour whose healthy half is mirrored give negatives at the same level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bt_node.convert.nifti import read_nifti
+from bt_node.domain.geometry import BoolArray, ImageArray
+from bt_node.domain.study import Role
+from bt_node.domain.tumour import TumourType
+from bt_node.infer.picture import frame_head
+from training.classifier.heads import wrap_in_head
+from training.classifier.pictures import CLASSES, Bytes, Pictures, save_array, to_bytes
+from training.classifier.recipe import VolumesRecipe
+from training.runs import hash_of
+from training.segmenter.cases import Case
+
+_PLANES = ("axial", "coronal", "sagittal")  # the axis of (Z, Y, X) that is fixed: 0, 1, 2
+_OEDEMA = 2
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSlice:
+    """One slice of a T1c volume with its class; array (rows, columns), head up, anterior up in axial slices."""
+
+    name: str
+    picture: ImageArray
+    kind: TumourType
+
+
+def load_slices(cases: Sequence[Case], wanted: VolumesRecipe, size: int, seed: int, cache: Path) -> Pictures:
+    """Cut, wrap in synthetic heads and frame the slices of some cases, or take them from `cache`."""
+    key = hash_of([size, seed, wanted.model_dump(), [case.name for case in cases]])
+    stored = cache / f"slices-{key[:16]}.npy"
+    facts = cache / f"slices-{key[:16]}.labels.npy"
+    if not (stored.exists() and facts.exists()):
+        grey, labels = _cut_all(cases, wanted, size, seed)
+        save_array(stored, grey)
+        save_array(facts, labels)
+    grey, labels = np.load(stored), np.load(facts)
+    return Pictures(grey, labels, tuple(f"slice-{number}" for number in range(len(labels))), "volumes")
+
+
+def cut_slices(name: str, t1c: ImageArray, tumour: ImageArray, wanted: VolumesRecipe) -> Iterator[LabelledSlice]:
+    """Slices of one case (Z, Y, X), 1 mm, LPS: gliomas, tumour-free ones, and mirrored healthy halves.
+
+    A slice with little tumour, or with oedema only, belongs to no class and is left out.
+    """
+    for axis, plane in enumerate(_PLANES):
+        for index in range(0, t1c.shape[axis], wanted.spacing_mm):
+            picture = _upright(np.take(t1c, index, axis), axis)
+            labels = _upright(np.take(tumour, index, axis), axis)
+            if (picture > 0).sum() < wanted.brain_mm2:
+                continue
+            where = f"{name}/{plane}/{index:03d}"
+            if not labels.any():
+                yield LabelledSlice(where, picture, TumourType.NONE)
+            elif ((labels > 0) & (labels != _OEDEMA)).sum() >= wanted.glioma_mm2:
+                yield LabelledSlice(where, picture, TumourType.GLIOMA)
+                if plane != "sagittal":
+                    yield from _mirrored(where, picture, labels > 0)
+
+
+def _cut_all(cases: Sequence[Case], wanted: VolumesRecipe, size: int, seed: int) -> tuple[Bytes, ImageArray]:
+    generator = np.random.default_rng(seed)
+    grey, labels = [], []
+    for case in cases:
+        t1c, tumour = read_nifti(case.images[Role.T1C]), read_nifti(case.labels)
+        for cut in cut_slices(case.name, t1c.array, tumour.array, wanted):
+            wrapped = [wrap_in_head(cut.picture, generator) for _ in range(wanted.heads)]
+            for picture in (cut.picture, *wrapped):
+                grey.append(to_bytes(frame_head(picture, size)))
+                labels.append(CLASSES.index(cut.kind))
+    return np.stack(grey), np.array(labels, dtype=np.int64)
+
+
+def _upright(cut: ImageArray, axis: int) -> ImageArray:
+    """Coronal and sagittal rows from head to foot, as pictures are shown; axial rows are so already."""
+    return cut if axis == 0 else cut[::-1]
+
+
+def _mirrored(where: str, picture: ImageArray, tumour: BoolArray) -> Iterator[LabelledSlice]:
+    """The healthy half and its mirror image, where the tumour keeps to one side of the middle column."""
+    columns = np.flatnonzero((picture > 0).any(axis=0))
+    middle = int(columns[0] + columns[-1] + 1) // 2
+    half = min(middle, picture.shape[1] - middle)
+    left, right = picture[:, middle - half : middle], picture[:, middle : middle + half]
+    sides = ((left, tumour[:, :middle]), (right[:, ::-1], tumour[:, middle:]))
+    for healthy, ill in sides:
+        if not ill.any():
+            whole = np.concatenate([healthy, healthy[:, ::-1]], axis=1)
+            yield LabelledSlice(f"{where}/mirrored", whole, TumourType.NONE)
