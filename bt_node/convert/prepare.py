@@ -1,0 +1,162 @@
+"""From the scanner's volumes to what the models read: one grid, one brain mask, normalised inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from bt_node.convert.brainmask import check_plausible, find_brain
+from bt_node.convert.intensity import zscore_inside
+from bt_node.convert.itk import itk_to_volume, resample, volume_to_itk
+from bt_node.convert.register import RegistrationReport, RigidMotion, head_mask, reference_report, register
+from bt_node.convert.regrid import MODEL_SPACING_MM, axis_aligned_grid, without_aliasing
+from bt_node.domain.errors import RegistrationError
+from bt_node.domain.geometry import FloatArray, Grid, Mask, Volume
+from bt_node.domain.study import Role
+
+_REFERENCE_ORDER = (Role.T1C, Role.FLAIR, Role.T2, Role.T1)
+_MARGIN_MM = 5.0
+_GRID_TOLERANCE_MM = 0.01
+_AXIS_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedStudy:
+    """A study on the models' grid: 1 mm isotropic, axes along the patient's (direction is the identity).
+
+    Attributes:
+        heads: each sequence registered to the reference and resampled once, intensities as the scanner gave them.
+        brain: the brain.
+        inputs: each sequence, z-scored inside the brain, 0 outside.
+        registrations: what registration found, for every role (the reference's own says nothing was done).
+    """
+
+    heads: Mapping[Role, Volume]
+    brain: Mask
+    inputs: Mapping[Role, Volume]
+    registrations: Mapping[Role, RegistrationReport]
+
+    @property
+    def grid(self) -> Grid:
+        """The one grid of heads, brain and inputs."""
+        return self.brain.grid
+
+
+def reference_role(volumes: Mapping[Role, Volume]) -> Role:
+    """The sequence the others are brought to: T1c, or where it is missing the next best."""
+    for role in _REFERENCE_ORDER:
+        if role in volumes:
+            return role
+    raise ValueError("no volumes given")
+
+
+def prepare(volumes: Mapping[Role, Volume]) -> PreparedStudy:
+    """Bring the series of one study, as scanned and with skull, to what the models read.
+
+    Args:
+        volumes: one volume per role on its own grid, intensities of any unit.
+
+    Returns:
+        Everything on one grid that covers the reference's head in plane, and the brain from below to above.
+
+    Raises:
+        RegistrationError: a sequence cannot be brought onto the reference.
+        BrainMaskError: no plausible brain.
+    """
+    reference = reference_role(volumes)
+    reports = _register_all(volumes, reference)
+    grid = _head_grid(volumes[reference])
+    heads = {role: _onto(grid, volume, reports[role].motion) for role, volume in volumes.items()}
+    brain = find_brain(heads)
+    check_plausible(brain)
+    return _finish(_crop_to_brain(heads, brain), reports)
+
+
+def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
+    """Bring co-registered, skull-stripped volumes (as BraTS has them) to what the models read.
+
+    The brain is where any sequence is not zero. Volumes at 1 mm are only turned to the patient's axes, voxel by
+    voxel; others are resampled.
+
+    Raises:
+        RegistrationError: a sequence is not on the grid of the reference.
+        BrainMaskError: no plausible brain.
+    """
+    reference = reference_role(volumes)
+    for role, volume in volumes.items():
+        if not volume.grid.is_close(volumes[reference].grid, _GRID_TOLERANCE_MM):
+            raise RegistrationError(role.value, f"preprocessed input must share the grid of {reference.value}.")
+    heads = {role: _along_patient_axes(volume) for role, volume in volumes.items()}
+    grid = heads[reference].grid
+    brain = Mask(np.any([volume.array != 0 for volume in heads.values()], axis=0), grid)
+    check_plausible(brain)
+    return _finish((heads, brain), {role: reference_report(role) for role in volumes})
+
+
+def _finish(study: tuple[Mapping[Role, Volume], Mask], reports: Mapping[Role, RegistrationReport]) -> PreparedStudy:
+    heads, brain = study
+    inputs = {role: Volume(zscore_inside(head.array, brain.array), head.grid) for role, head in heads.items()}
+    return PreparedStudy(heads, brain, inputs, reports)
+
+
+def _register_all(volumes: Mapping[Role, Volume], reference: Role) -> dict[Role, RegistrationReport]:
+    """Register each sequence to the reference, side by side; each runs on one thread."""
+    others = [role for role in volumes if role is not reference]
+    with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
+        found = pool.map(lambda role: register(volumes[reference], volumes[role], role), others)
+        reports = dict(zip(others, found, strict=True))
+    return {role: reports.get(role, reference_report(role)) for role in volumes}
+
+
+def _head_grid(reference: Volume) -> Grid:
+    """1 mm grid along the patient's axes around the reference's head, within what was scanned."""
+    image = without_aliasing(volume_to_itk(reference), 2 * MODEL_SPACING_MM)
+    index = np.argwhere(sitk.GetArrayViewFromImage(head_mask(image)) > 0)
+    points = itk_to_volume(image).grid.index_to_world(index)
+    margin = np.full(3, _MARGIN_MM)
+    return axis_aligned_grid(np.floor(points.min(axis=0) - margin), points.max(axis=0) + margin)
+
+
+def _onto(grid: Grid, volume: Volume, motion: RigidMotion) -> Volume:
+    """Motion and resampling in one step, linear.
+
+    Linear rather than B-spline: it cannot ring at the skull or at the edge of the field of view, so no invented
+    intensities reach the z-score, and at 5 mm slices a sharper kernel has nothing to sharpen.
+    """
+    image = without_aliasing(volume_to_itk(volume), MODEL_SPACING_MM)
+    return Volume(resample(image, grid, motion.to_itk()).astype(np.float32, copy=False), grid)
+
+
+def _crop_to_brain(heads: Mapping[Role, Volume], brain: Mask) -> tuple[Mapping[Role, Volume], Mask]:
+    """Drop the levels below and above the brain (neck, air); in plane the whole head stays for the classifier."""
+    levels = np.flatnonzero(brain.array.any(axis=(1, 2)))
+    margin = int(_MARGIN_MM / MODEL_SPACING_MM)
+    first, last = max(0, int(levels[0]) - margin), min(brain.grid.shape[0] - 1, int(levels[-1]) + margin)
+    grid = _levels(brain.grid, first, last)
+    cut = {role: Volume(head.array[first : last + 1].copy(), grid) for role, head in heads.items()}
+    return cut, Mask(brain.array[first : last + 1].copy(), grid)
+
+
+def _levels(grid: Grid, first: int, last: int) -> Grid:
+    x, y, z = grid.index_to_world((first, 0, 0))
+    return Grid((last - first + 1, *grid.shape[1:]), grid.spacing, (float(x), float(y), float(z)), grid.direction)
+
+
+def _along_patient_axes(volume: Volume) -> Volume:
+    """Axes permuted and flipped to right-left, anterior-posterior, inferior-superior; resampled only if still off."""
+    turned = itk_to_volume(sitk.DICOMOrient(volume_to_itk(volume), "LPS"))
+    grid = turned.grid
+    straight = np.allclose(grid.direction_matrix, np.eye(3), atol=_AXIS_TOLERANCE)
+    if straight and np.allclose(grid.spacing, MODEL_SPACING_MM, atol=_AXIS_TOLERANCE):
+        return Volume(turned.array, Grid(grid.shape, (MODEL_SPACING_MM,) * 3, grid.origin))
+    corners = grid.index_to_world(_corner_indices(grid))
+    return _onto(axis_aligned_grid(corners.min(axis=0), corners.max(axis=0)), turned, RigidMotion())
+
+
+def _corner_indices(grid: Grid) -> FloatArray:
+    ends = [(0.0, float(size - 1)) for size in grid.shape]
+    return np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1).T
