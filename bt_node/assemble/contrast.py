@@ -164,7 +164,12 @@ def _order_twins(twins: Sequence[Candidate], verdicts: dict[Candidate, Contrast]
         return
     first, last = runs[0], runs[-1]
     for candidate in first:
-        verdicts.setdefault(candidate, Contrast(False, f"the earliest of {len(runs)} equal acquisitions", BY_ORDER))
+        verdicts.setdefault(
+            candidate,
+            Contrast(
+                False, f"nothing names contrast, and it is the earliest of {len(runs)} equal acquisitions", BY_ORDER
+            ),
+        )
     for candidate in last:
         why = f"nothing names contrast, but it is {_later(candidate, first[0], clock)} with the same settings"
         verdicts.setdefault(candidate, Contrast(True, f"{why}: the later one is after contrast", BY_ORDER))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bt_node.assemble.candidate import Candidate
-from bt_node.assemble.words import (
+from bt_node.assemble.vocabulary import (
     BODY_WORDS,
     EXCLUDED_SEQUENCES,
     EXCLUDED_WORDS,
     HEAD_WORDS,
     REFORMAT_WORDS,
-    first_key,
 )
+from bt_node.assemble.words import first_key
 
 # ImageType values (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1, and what vendors add) that settle the matter.
 _IMAGE_TYPES = {

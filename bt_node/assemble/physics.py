@@ -8,6 +8,7 @@ said: words must then decide.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,97 +34,104 @@ class Timing:
     strong: bool = False
 
 
+_Limits = tuple[float, float]
+_ANY: _Limits = (0.0, math.inf)
+_ABSENT: _Limits = (0.0, 0.0)
+
+
 @dataclass(frozen=True)
-class _Values:
-    te: float
-    tr: float
-    ti: float
-    flip: float | None
-    gradient: bool
-    inversion: bool
-    volumetric: bool
-    balanced: bool
+class _Window:
+    """Limits in ms (flip angle in degrees), both ends included; a missing TI is 0. The first that fits wins."""
+
+    weighting: Weighting | None
+    strong: bool
+    te: _Limits = _ANY
+    tr: _Limits = _ANY
+    ti: _Limits = _ANY
+    flip: _Limits = _ANY
+    flip_may_be_missing: bool = True
+    gradient: bool | None = None
+    inversion: bool | None = None
+    volumetric: bool | None = None
+    balanced: bool | None = None
 
 
-_UNSURE = Timing(None)
+_WINDOWS: tuple[_Window, ...] = (
+    _Window(Weighting.FLAIR, strong=True, te=(60, math.inf), tr=(3500, math.inf), ti=(1400, 3300)),
+    _Window(Weighting.STIR, strong=True, tr=(1500, math.inf), ti=(80, 300), gradient=False),
+    # MPRAGE, IR-SPGR and T1 FLAIR. GE writes the TR of one echo (8 ms) beside the TI, others that of one inversion.
+    _Window(Weighting.T1, strong=True, te=(0, 40), tr=(0, 4000), ti=(301, 1400)),
+    _Window(Weighting.T2_STAR, strong=True, te=(12, math.inf), gradient=True),
+    _Window(None, strong=False, flip=(25, 180), flip_may_be_missing=False, gradient=True, balanced=True),
+    _Window(Weighting.T1, strong=True, te=(0, 10), tr=(60, 900), flip=(40, 180), gradient=True),
+    _Window(
+        Weighting.T1,
+        strong=True,
+        te=(0, 6),
+        tr=(1, 15),
+        flip=(1, 20),
+        flip_may_be_missing=False,
+        gradient=True,
+        volumetric=True,
+    ),
+    _Window(Weighting.T1, strong=False, te=(0, 6), tr=(1, 15), gradient=True, volumetric=True),
+    _Window(Weighting.T1, strong=False, te=(0, 10), tr=(15, 60), gradient=True),  # so does angiography
+    _Window(None, strong=False, gradient=True),
+    _Window(Weighting.T1, strong=True, te=(0, 35), tr=(200, 1300)),
+    _Window(Weighting.PD, strong=True, te=(0, 60), tr=(2000, math.inf)),
+    _Window(Weighting.FLAIR, strong=False, te=(65, math.inf), tr=(4000, math.inf), ti=_ABSENT, inversion=True),
+    # A FLAIR whose TI is not recorded looks like a T2 of very long TR.
+    _Window(Weighting.T2, strong=True, te=(65, math.inf), tr=(1000, 7500)),
+    _Window(Weighting.T2, strong=False, te=(65, math.inf), tr=(7500, math.inf)),
+)
+_SHORTEST_SPIN_ECHO_TR_MS = 100.0
+_WHOLE_MS_FROM = 100.0
 
 
 def timing_of(series: SeriesFacts) -> Timing:
     """Judge by TE, TR, TI, flip angle and sequence type."""
     if "EP" in series.scanning_sequence or series.echo_time_ms is None:
-        return _UNSURE
-    values = _values(series)
-    for judge in (_inversion, _gradient_echo, _spin_echo):
-        found = judge(values)
-        if found is not None:
-            return found
-    return _UNSURE
+        return Timing(None)
+    found = next((window for window in _WINDOWS if _fits(window, series)), None)
+    return Timing(found.weighting, found.strong) if found else Timing(None)
 
 
-def _values(series: SeriesFacts) -> _Values:
-    kinds, variant = set(series.scanning_sequence), set(series.sequence_variant)
-    repetition = series.repetition_time_ms or 0.0
-    short = not kinds & {"SE", "GR", "IR"} and 0 < repetition < 100  # noqa: PLR2004 - no spin echo repeats in 100 ms
-    return _Values(
-        te=series.echo_time_ms or 0.0,
-        tr=repetition,
-        ti=series.inversion_time_ms or 0.0,
-        flip=series.flip_angle_deg,
-        gradient=("GR" in kinds and "SE" not in kinds) or short,
-        inversion="IR" in kinds,
-        volumetric=series.acquisition_type == "3D",
-        balanced="SS" in variant and not variant & {"SP", "MP"},
+def _fits(window: _Window, series: SeriesFacts) -> bool:
+    measured = (
+        (window.te, series.echo_time_ms),
+        (window.tr, series.repetition_time_ms),
+        (window.ti, series.inversion_time_ms),
     )
+    if not all(low <= (value or 0.0) <= high for (low, high), value in measured):
+        return False
+    flip = series.flip_angle_deg
+    flip_fits = window.flip_may_be_missing if flip is None else window.flip[0] <= flip <= window.flip[1]
+    kinds, variant = set(series.scanning_sequence), set(series.sequence_variant)
+    traits = (
+        (window.gradient, _is_gradient(series)),
+        (window.inversion, "IR" in kinds),
+        (window.volumetric, series.acquisition_type == "3D"),
+        (window.balanced, "SS" in variant and not variant & {"SP", "MP"}),
+    )
+    return flip_fits and all(wanted is None or wanted == given for wanted, given in traits)
 
 
-def _inversion(v: _Values) -> Timing | None:
-    if 1400 <= v.ti <= 3300 and v.tr >= 3500 and v.te >= 60:
-        return Timing(Weighting.FLAIR, strong=True)
-    if 80 <= v.ti <= 300 and v.tr >= 1500 and not v.gradient:
-        return Timing(Weighting.STIR, strong=True)
-    # MPRAGE, IR-SPGR and T1 FLAIR. GE writes the TR of one echo (8 ms) beside the TI, others that of one inversion.
-    if 300 < v.ti <= 1400 and v.te <= 40 and v.tr <= 4000:
-        return Timing(Weighting.T1, strong=True)
-    return None
-
-
-def _gradient_echo(v: _Values) -> Timing | None:
-    if not v.gradient:
-        return None
-    if v.te >= 12:
-        return Timing(Weighting.T2_STAR, strong=True)
-    if v.balanced and (v.flip or 0) >= 25:
-        return _UNSURE
-    if 60 <= v.tr <= 900 and v.te <= 10 and (v.flip or 90) >= 40:
-        return Timing(Weighting.T1, strong=True)
-    if 0 < v.tr <= 15 and v.te <= 6 and v.volumetric:
-        return Timing(Weighting.T1, strong=v.flip is not None and v.flip <= 20)
-    if 15 < v.tr <= 60 and v.te <= 10:
-        return Timing(Weighting.T1)  # time-of-flight angiography looks the same
-    return _UNSURE
-
-
-def _spin_echo(v: _Values) -> Timing | None:
-    if v.gradient or not v.tr:
-        return None
-    if v.te <= 35 and 200 <= v.tr <= 1300:
-        return Timing(Weighting.T1, strong=True)
-    if v.te <= 60 and v.tr >= 2000:
-        return Timing(Weighting.PD, strong=True)
-    if v.te >= 65 and v.inversion and v.tr >= 4000 and not v.ti:
-        return Timing(Weighting.FLAIR)
-    if v.te >= 65 and v.tr >= 1000:
-        return Timing(Weighting.T2, strong=v.tr < 7500)  # a FLAIR without its TI looks like a T2 of very long TR
-    return None
+def _is_gradient(series: SeriesFacts) -> bool:
+    kinds = set(series.scanning_sequence)
+    if not kinds & {"SE", "GR", "IR"}:  # not recorded: no spin echo repeats that fast
+        return 0 < (series.repetition_time_ms or 0.0) < _SHORTEST_SPIN_ECHO_TR_MS
+    return "GR" in kinds and "SE" not in kinds
 
 
 def timing_words(series: SeriesFacts) -> str:
-    """TE, TR and TI as they are shown: "TE 110 ms, TR 3120 ms"."""
+    """TE, TR and TI as they are shown: "TE 110 ms, TR 3120 ms"; empty when none is known."""
     shown = (
         ("TE", series.echo_time_ms),
         ("TR", series.repetition_time_ms),
         ("TI", series.inversion_time_ms),
     )
-    return ", ".join(
-        f"{name} {value:.3g} ms" if value < 100 else f"{name} {value:.0f} ms" for name, value in shown if value
-    )
+    return ", ".join(f"{name} {_milliseconds(value)} ms" for name, value in shown if value)
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.0f}" if value >= _WHOLE_MS_FROM else f"{value:.3g}"

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bt_node.assemble.candidate import Candidate
-from bt_node.assemble.words import FAT_FREE_WORDS, first_key
+from bt_node.assemble.vocabulary import FAT_FREE_WORDS
+from bt_node.assemble.words import first_key
 from bt_node.domain.study import Plane
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from bt_node.assemble.candidate import Candidate
 from bt_node.assemble.physics import Timing, Weighting, timing_of, timing_words
-from bt_node.assemble.words import FLAIR_WORDS, PD_WORDS, T1_SEQUENCES, T1_WORDS, T2_WORDS, first_key
+from bt_node.assemble.vocabulary import FLAIR_WORDS, PD_WORDS, T1_SEQUENCES, T1_WORDS, T2_WORDS
+from bt_node.assemble.words import first_key
 
 USED = frozenset({Weighting.T1, Weighting.T2, Weighting.FLAIR})
 BOTH_AGREE, ONE_SAYS = 2, 1
