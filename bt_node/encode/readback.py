@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
@@ -45,22 +46,33 @@ def check_segmentation(encoded: EncodedObject, request: EncodeRequest, source: S
     types = [str(item.SegmentedPropertyTypeCodeSequence[0].CodeValue) for item in dataset.SegmentSequence]
     if types != meant_types:
         raise ReadBackError(kind, f"segments are {types}, not {meant_types}")
-    found = _decode(dataset, request.reference.grid, source.frames, kind)
+    grid = request.reference.grid
+    found = _decode(dataset, grid, kind)
     for number, region in enumerate(regions, start=1):
         wrong = int((found[number - 1] ^ request.labels.mask(region)).sum())
         if wrong:
             raise ReadBackError(kind, f"{wrong} voxels of {region.value} differ")
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        _check_reference(group, source.frames[_plane_index(_frame_grid(dataset, group), grid, kind)], kind)
 
 
-def _decode(dataset: Dataset, grid: Grid, frames: Sequence[FrameReference], kind: str) -> BoolArray:
-    """Segments on `grid`, bool (segment, Z, Y, X), placed by the object's own geometry."""
-    bits = unpack_frames(dataset)
+def decode_segmentation(file: Path | BinaryIO, grid: Grid) -> BoolArray:
+    """Segments of a BINARY SEG, placed on `grid` by the geometry that the object itself states.
+
+    Returns:
+        bool (segment, Z, Y, X), in the order of segment numbers.
+
+    Raises:
+        ReadBackError: the object does not lie on `grid`, or holds too few bits.
+    """
+    return _decode(pydicom.dcmread(file), grid, "SEG")
+
+
+def _decode(dataset: Dataset, grid: Grid, kind: str) -> BoolArray:
     segments = np.zeros((len(dataset.SegmentSequence), *grid.shape), dtype=np.bool_)
-    for bitmap, group in zip(bits, dataset.PerFrameFunctionalGroupsSequence, strict=True):
+    for bitmap, group in zip(unpack_frames(dataset), dataset.PerFrameFunctionalGroupsSequence, strict=True):
         plane = _plane_index(_frame_grid(dataset, group), grid, kind)
-        number = _segment_number(dataset, group)
-        segments[number - 1, plane] |= bitmap
-        _check_reference(group, frames[plane], kind)
+        segments[_segment_number(dataset, group) - 1, plane] |= bitmap
     return segments
 
 

@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 
 from bt_node.domain.errors import ReadBackError
 from bt_node.domain.result import EncodedObject
-from bt_node.encode.readback import check_report, check_segmentation
+from bt_node.domain.tumour import Region
+from bt_node.encode.readback import check_report, check_segmentation, decode_segmentation
 from bt_node.encode.report import write_report
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.results import encode_results
@@ -110,7 +111,7 @@ def _name_another_image(dataset: Dataset) -> None:
         (lambda ds: _bits(ds, lambda frames: frames[:, ::-1]), "voxels of"),
         (lambda ds: _bits(ds, lambda frames: frames[:, :, ::-1]), "voxels of"),
         (lambda ds: _bits(ds, lambda frames: np.roll(frames, 1, axis=2)), "voxels of"),
-        (_shift_plane, "names image"),
+        (_shift_plane, "voxels of"),
         (_nudge_plane, "voxels off"),
         (_turn_orientation, "voxels off"),
         (_swap_spacing, "voxels off"),
@@ -127,6 +128,15 @@ def test_a_segmentation_that_differs_is_stopped(
 ) -> None:
     with pytest.raises(ReadBackError, match=message):
         _check_seg(_changed(objects[0], change), request_)
+
+
+def test_a_segmentation_decodes_from_its_file_alone(
+    request_: EncodeRequest, objects: tuple[EncodedObject, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "derived.dcm").write_bytes(objects[1].content)
+    core, whole = decode_segmentation(tmp_path / "derived.dcm", request_.reference.grid)
+    assert np.array_equal(core, request_.labels.mask(Region.TC))
+    assert np.array_equal(whole, request_.labels.mask(Region.WT))
 
 
 def test_a_source_file_that_lies_elsewhere_is_noticed(
