@@ -1,0 +1,14 @@
+"""What a figure was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+
+def describe_machine() -> str:
+    """Cores, memory and processor, for the head of a table."""
+    memory = Path("/proc/meminfo").read_text().split()[1]
+    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if "model name" in line), "?")
+    return f"{os.cpu_count()} cores, {int(memory) / 2**20:.0f} GiB, {cpu}, Python {platform.python_version()}"
