@@ -16,7 +16,7 @@ depends_on = None
 
 # The lengths of this revision, written out: later ones may differ.
 WORD_OR_UID, AE_TITLE, NAME = sa.String(64), sa.String(16), sa.String(128)
-EMPTY, ZERO, NO_LIST, NO_TABLE = sa.text("''"), sa.text("0"), sa.text("'[]'"), sa.text("'{}'")
+EMPTY, ZERO = sa.text("''"), sa.text("0")
 
 
 def upgrade() -> None:
@@ -41,10 +41,10 @@ def upgrade() -> None:
         sa.Column("lease_worker", NAME, nullable=True),
         sa.Column("lease_until", sa.Double(), nullable=True),
         sa.Column("stage", WORD_OR_UID, server_default=EMPTY, nullable=False),
-        sa.Column("roles", sa.JSON(), server_default=NO_LIST, nullable=False),
-        sa.Column("set_aside", sa.JSON(), server_default=NO_LIST, nullable=False),
-        sa.Column("findings", sa.JSON(), server_default=NO_TABLE, nullable=False),
-        sa.Column("timings_s", sa.JSON(), server_default=NO_TABLE, nullable=False),
+        sa.Column("roles", sa.JSON(), nullable=False),
+        sa.Column("set_aside", sa.JSON(), nullable=False),
+        sa.Column("findings", sa.JSON(), nullable=False),
+        sa.Column("timings_s", sa.JSON(), nullable=False),
         sa.Column("purged_at", sa.Double(), nullable=True),
         sa.CheckConstraint(
             "state IN ('RECEIVING', 'READY', 'RUNNING', 'DELIVERING', "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Executable, Table, create_engine, event, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bt_node.domain.errors import BookUnavailableError, SchemaError
@@ -79,6 +79,19 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+@contextmanager
+def trouble_worded() -> Iterator[None]:
+    """Word trouble of server, disk or file as BookUnavailableError; mistakes in our statements stay what they are."""
+    try:
+        yield
+    except (IntegrityError, ProgrammingError, DataError):
+        raise
+    except DBAPIError as failure:
+        raise BookUnavailableError(str(failure.orig)) from failure
+    except PoolTimeoutError as failure:
+        raise BookUnavailableError("no free connection") from failure
+
+
 class Database:
     """Transactions for the job book. SQLite has one writer at a time; PostgreSQL locks rows."""
 
@@ -100,15 +113,10 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[Transaction]:
-        try:
-            with self._engine.connect() as connection:
-                connection.execution_options(**{WRITES: writes})
-                with connection.begin():
-                    yield Transaction(connection, self._time(connection))
-        except (OperationalError, InterfaceError) as failure:
-            raise BookUnavailableError(str(failure.orig)) from failure
-        except PoolTimeoutError as failure:
-            raise BookUnavailableError("no free connection") from failure
+        with trouble_worded(), self._engine.connect() as connection:
+            connection.execution_options(**{WRITES: writes})
+            with connection.begin():
+                yield Transaction(connection, self._time(connection))
 
     def _time(self, connection: Connection) -> float:
         if self._now is not None:

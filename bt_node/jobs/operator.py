@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import update
-
 from bt_node.domain.errors import IllegalMoveError, InputsPurgedError
 from bt_node.domain.states import ENDED_STATES, DeliveryState, JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import locked, move
 from bt_node.jobs.outbox import DELIVERY_FAILED, queue_again
-from bt_node.jobs.tables import jobs
+
+_RETRIED = "retried by an operator"
+_CANCELLED = "cancelled by an operator"
 
 
 def retry(tx: Transaction, job_id: int, actor: str) -> JobState:
@@ -22,25 +22,17 @@ def retry(tx: Transaction, job_id: int, actor: str) -> JobState:
         raise InputsPurgedError(job_id)
     if job.code == DELIVERY_FAILED:
         queue_again(tx, job_id, [DeliveryState.FAILED])
-        return _moved(tx, job_id, state, JobState.DELIVERING, actor)
+        move(tx, job_id, state, JobState.DELIVERING, actor=actor, reason=_RETRIED)
+        return JobState.DELIVERING
     queue_again(tx, job_id, DeliveryState)
-    tx.execute(update(jobs).where(jobs.c.id == job_id).values(attempts=0, not_before=None, stage=""))
-    return _moved(tx, job_id, state, JobState.READY, actor)
+    move(tx, job_id, state, JobState.READY, actor=actor, reason=_RETRIED, attempts=0, not_before=None, stage="")
+    return JobState.READY
 
 
 def cancel(tx: Transaction, job_id: int, actor: str) -> JobState:
     """Stop it; see JobBook.cancel."""
-    state = JobState(locked(tx, job_id).state)
-    return _moved(tx, job_id, state, JobState.CANCELLED, actor, "cancelled by an operator")
-
-
-def _moved(
-    tx: Transaction,
-    job_id: int,
-    source: JobState,
-    target: JobState,
-    actor: str,
-    reason: str = "retried by an operator",
-) -> JobState:
-    move(tx, job_id, source, target, actor=actor, reason=reason)
-    return target
+    job = locked(tx, job_id)
+    # The images so far count as taken: the operator's word stands until more arrive.
+    taken = {"images_taken": job.images}
+    move(tx, job_id, JobState(job.state), JobState.CANCELLED, actor=actor, reason=_CANCELLED, **taken)
+    return JobState.CANCELLED

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Table, delete, func, insert, select, update
 
 from bt_node.domain.errors import InstanceConflictError
 from bt_node.domain.receipt import ReceivedInstance, Refusal
 from bt_node.domain.states import JobState
 from bt_node.jobs.database import Transaction, insert_or_skip
-from bt_node.jobs.moves import note_history
+from bt_node.jobs.moves import FRESH_INPUTS, note_history
 from bt_node.jobs.tables import instances, jobs, open_associations, refusals
 
 
@@ -30,7 +31,7 @@ def record_instance(tx: Transaction, instance: ReceivedInstance, association: st
     job_id = _job_of_study(tx, instance)
     facts = {name: value for name, value in asdict(instance).items() if name != "study_instance_uid"}
     row = insert_or_skip(tx, instances).values(job_id=job_id, received_at=tx.now, **facts).on_conflict_do_nothing()
-    if tx.execute(row).rowcount == 1:
+    if _inserted(tx, row, instances):
         _count(tx, job_id, is_image=instance.is_image)
     elif known_digest(tx, instance.sop_instance_uid) != instance.digest:
         raise InstanceConflictError(instance.sop_instance_uid)
@@ -49,13 +50,19 @@ def _job_of_study(tx: Transaction, instance: ReceivedInstance) -> int:
         "created_at": tx.now,
         "state_since": tx.now,
         "last_received_at": tx.now,
+        **FRESH_INPUTS,
     }
-    born = tx.execute(insert_or_skip(tx, jobs).values(row).on_conflict_do_nothing()).rowcount == 1
+    born = _inserted(tx, insert_or_skip(tx, jobs).values(row).on_conflict_do_nothing(), jobs)
     job_id = int(tx.execute(wanted).scalar_one())
     if born:
         source = f"from {instance.calling_ae_title}"
         note_history(tx, job_id, None, JobState.RECEIVING, actor="listener", reason=f"first instance, {source}")
     return job_id
+
+
+def _inserted(tx: Transaction, statement: Any, table: Table) -> bool:
+    # RETURNING says so on both databases; PostgreSQL's driver gives no rowcount for an insert.
+    return tx.execute(statement.returning(table.c.id)).first() is not None
 
 
 def _count(tx: Transaction, job_id: int, *, is_image: bool) -> None:

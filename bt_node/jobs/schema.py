@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
 
-from bt_node.domain.errors import BookUnavailableError
-from bt_node.jobs.database import WRITES, make_engine
+from bt_node.jobs.database import WRITES, make_engine, trouble_worded
 
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "alembic"
 # Any number that nothing else in the database locks: two nodes that start together upgrade one after the other.
@@ -73,13 +71,11 @@ def _connected(url: str, *, create: bool = True) -> Iterator[Any]:
             return
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
-        with engine.connect() as connection:
+        with trouble_worded(), engine.connect() as connection:
             connection.execution_options(**{WRITES: create})
             with connection.begin():
                 if create and engine.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
                 yield connection
-    except OperationalError as failure:
-        raise BookUnavailableError(str(failure.orig)) from failure
     finally:
         engine.dispose()

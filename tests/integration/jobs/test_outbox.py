@@ -1,0 +1,148 @@
+"""Deliveries: one status per object and destination, pauses, giving up, superseding."""
+
+from __future__ import annotations
+
+from job_desk import Desk, accepted, refused, stored
+
+from bt_node.domain.result import ResultKind
+from bt_node.domain.states import JobState
+from bt_node.jobs import RunRecord
+
+
+def _due(desk: Desk, destination: str = "archive") -> list[str]:
+    return [due.sop_instance_uid for due in desk.book.due_deliveries(destination, 100)]
+
+
+def _rerun(desk: Desk, uids: tuple[str, ...], destinations: tuple[str, ...] = ("archive",)) -> JobState:
+    job = desk.claim()
+    return desk.book.publish(job.id, job.token, RunRecord(), [stored(uid) for uid in uids], destinations)
+
+
+def test_each_destination_gets_each_object_in_the_order_they_were_made(desk: Desk):
+    desk.publish(("1.9.2", "1.9.1"), ("archive", "research"))
+    assert _due(desk, "archive") == _due(desk, "research") == ["1.9.2", "1.9.1"]
+    assert len(desk.book.due_deliveries("archive", 1)) == 1
+    assert _due(desk, "elsewhere") == []
+
+
+def test_a_due_delivery_says_all_that_sending_needs(desk: Desk):
+    job_id = desk.publish(("1.9.1",))
+    desk.clock.forward(90)
+    (due,) = desk.book.due_deliveries("archive", 10)
+    assert (due.job_id, due.destination, due.kind) == (job_id, "archive", ResultKind.SEG)
+    assert (due.path, due.sha256, due.attempts, due.age_seconds) == ("results/1.9.1.dcm", "ab" * 32, 0, 90.0)
+
+
+def test_a_job_is_done_when_every_destination_has_everything(desk: Desk):
+    job_id = desk.publish(destinations=("archive", "research"))
+    assert desk.deliver(job_id, "archive") is JobState.DELIVERING
+    assert desk.deliver(job_id, "research") is JobState.DONE
+    assert desk.book.view(job_id)["reason"] == "delivered to archive, research"
+
+
+def test_a_refused_object_is_due_again_after_its_pause_and_keeps_its_status(desk: Desk):
+    job_id = desk.publish(("1.9.1",))
+    desk.book.record_delivery(job_id, "archive", refused("1.9.1"), 30.0, give_up=False)
+    assert desk.book.settle_deliveries(job_id) is JobState.DELIVERING
+    assert _due(desk) == []
+    view = desk.book.view(job_id)
+    noted = view["results"][0]["destinations"]["archive"]
+    assert (noted["state"], noted["status"], noted["attempts"]) == ("PENDING", "0xA700", 1)
+    assert view["waiting_for"] == "archive to take 1 object(s), next attempt in 30 s (out of resources)"
+    desk.clock.forward(30)
+    assert _due(desk) == ["1.9.1"]
+
+
+def test_a_destination_that_is_given_up_fails_the_job_by_name_and_blocks_no_other(desk: Desk):
+    job_id = desk.publish(("1.9.1",), ("archive", "research"))
+    desk.book.record_delivery(job_id, "archive", refused("1.9.1"), None, give_up=True)
+    assert desk.book.settle_deliveries(job_id) is JobState.DELIVERING
+    assert _due(desk, "research") == ["1.9.1"]
+    assert desk.deliver(job_id, "research") is JobState.FAILED
+    view = desk.book.view(job_id)
+    assert (view["code"], view["reason"]) == ("delivery-failed", "not delivered: 1 objects to archive")
+
+
+def test_what_a_destination_has_taken_stays_sent(desk: Desk):
+    job_id = desk.publish(("1.9.1",))
+    desk.book.record_delivery(job_id, "archive", accepted("1.9.1"), None, give_up=False)
+    desk.book.record_delivery(job_id, "archive", refused("1.9.1"), 1.0, give_up=False)  # a late second courier
+    noted = desk.book.view(job_id)["results"][0]["destinations"]["archive"]
+    assert (noted["state"], noted["status"], noted["attempts"]) == ("SENT", "0x0000", 1)
+
+
+def test_nothing_of_a_cancelled_job_is_sent(desk: Desk):
+    job_id = desk.publish()
+    desk.book.cancel(job_id, "operator")
+    assert _due(desk) == []
+
+
+def test_a_retried_done_job_sends_the_same_objects_again(desk: Desk):
+    job_id = desk.bring_to(JobState.DONE)
+    desk.book.retry(job_id, "operator")
+    assert _due(desk) == []  # not before the run is over
+    assert _rerun(desk, ("1.9.1", "1.9.2")) is JobState.DELIVERING
+    assert _due(desk) == ["1.9.1", "1.9.2"]
+    assert desk.deliver(job_id) is JobState.DONE
+    assert desk.book.view(job_id)["superseded_results"] == []
+
+
+def test_a_job_that_failed_in_delivery_sends_only_what_is_missing_and_runs_no_more(desk: Desk):
+    job_id = desk.publish(("1.9.1", "1.9.2"))
+    desk.book.record_delivery(job_id, "archive", accepted("1.9.1"), None, give_up=False)
+    desk.book.record_delivery(job_id, "archive", refused("1.9.2"), None, give_up=True)
+    assert desk.book.settle_deliveries(job_id) is JobState.FAILED
+    desk.clock.forward(1000)
+    assert desk.book.retry(job_id, "operator") is JobState.DELIVERING
+    (due,) = desk.book.due_deliveries("archive", 10)
+    assert (due.sop_instance_uid, due.attempts, due.age_seconds) == ("1.9.2", 0, 0.0)
+    assert desk.deliver(job_id) is JobState.DONE
+
+
+def test_new_results_supersede_the_old_ones_which_are_never_sent(desk: Desk):
+    job_id = desk.publish(("1.9.1", "1.9.2"))
+    desk.book.record_delivery(job_id, "archive", accepted("1.9.1"), None, give_up=False)
+    desk.book.cancel(job_id, "operator")
+    desk.book.retry(job_id, "operator")
+    _rerun(desk, ("1.9.2", "1.9.3"))
+    assert _due(desk) == ["1.9.2", "1.9.3"]
+    assert desk.deliver(job_id) is JobState.DONE
+    view = desk.book.view(job_id)
+    assert [row["sop_instance_uid"] for row in view["results"]] == ["1.9.2", "1.9.3"]
+    assert [row["sop_instance_uid"] for row in view["superseded_results"]] == ["1.9.1"]
+
+
+def test_a_rerun_after_new_images_keeps_what_was_already_acknowledged(desk: Desk):
+    job_id = desk.bring_to(JobState.DONE)
+    desk.receive(images=1)
+    desk.book.reopen_changed()
+    desk.make_ready(images=1)
+    assert _rerun(desk, ("1.9.1", "1.9.9")) is JobState.DELIVERING
+    assert _due(desk) == ["1.9.9"]
+    assert desk.deliver(job_id) is JobState.DONE
+
+
+def test_a_rerun_that_makes_only_what_was_acknowledged_is_done_at_once(desk: Desk):
+    desk.bring_to(JobState.DONE)
+    desk.receive(images=1)
+    desk.book.reopen_changed()
+    desk.make_ready(images=1)
+    assert _rerun(desk, ("1.9.1", "1.9.2")) is JobState.DONE
+
+
+def test_what_waits_for_a_destination_no_longer_configured_is_given_up(desk: Desk):
+    job_id = desk.publish(("1.9.1",), ("archive", "old-archive"))
+    desk.deliver(job_id, "archive")
+    assert desk.book.retire_destinations(["archive"]) == [job_id]
+    view = desk.book.view(job_id)
+    assert (view["state"], view["reason"]) == ("FAILED", "not delivered: 1 objects to old-archive")
+    assert view["results"][0]["destinations"]["old-archive"]["detail"] == "this destination is no longer configured"
+
+
+def test_a_rerun_forgets_what_waited_for_a_destination_no_longer_configured(desk: Desk):
+    job_id = desk.publish(("1.9.1",), ("old-archive",))
+    desk.book.cancel(job_id, "operator")
+    desk.book.retry(job_id, "operator")
+    _rerun(desk, ("1.9.1",))
+    assert desk.deliver(job_id) is JobState.DONE
+    assert list(desk.book.view(job_id)["results"][0]["destinations"]) == ["archive"]

@@ -1,0 +1,160 @@
+"""Claims, leases, fencing tokens, and how a run ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from job_desk import LEASE, Desk, stored
+
+from bt_node.domain.errors import IllegalMoveError, LeaseLostError
+from bt_node.domain.result import EncodedObject, ResultKind
+from bt_node.domain.states import JobState
+from bt_node.jobs import RunRecord, StoredResult
+
+NOTHING = RunRecord()
+
+
+def test_a_claimed_job_holds_every_instance_in_a_steady_order(desk: Desk):
+    desk.make_ready(images=3)
+    job = desk.claim("worker-7")
+    assert (job.study_instance_uid, job.token, job.attempt) == ("1.2.3", 1, 1)
+    assert [item.sop_instance_uid for item in job.instances] == ["1.2.3.1.1", "1.2.3.1.2", "1.2.3.1.3"]
+    assert job.instances[0].study_instance_uid == "1.2.3"
+    assert job.instances[0].path == "instances/1.2.3.1.1.dcm"
+    assert desk.book.view(job.id)["worker"] == "worker-7"
+
+
+def test_nothing_is_claimed_when_nothing_is_ready(desk: Desk):
+    desk.receive()
+    assert desk.book.claim("worker", LEASE) is None
+
+
+def test_a_job_is_claimed_once(desk: Desk):
+    desk.make_ready()
+    desk.claim("worker-1")
+    assert desk.book.claim("worker-2", LEASE) is None
+
+
+def test_the_job_that_waits_longest_goes_first(desk: Desk):
+    first, second = desk.make_ready("1.2.3"), desk.make_ready("1.2.4")
+    assert [desk.claim().id, desk.claim().id] == [first, second]
+
+
+def test_a_heartbeat_keeps_the_job_and_silence_loses_it(desk: Desk):
+    job = desk.run()
+    desk.clock.forward(LEASE - 1)
+    assert desk.book.renew_lease(job.id, job.token, LEASE)
+    desk.clock.forward(LEASE - 1)
+    assert desk.book.expire_leases(3) == []
+    desk.clock.forward(2)
+    assert desk.book.expire_leases(3) == [job.id]
+    assert desk.state(job.id) is JobState.READY
+    assert not desk.book.renew_lease(job.id, job.token, LEASE)
+
+
+def test_a_worker_that_lost_its_lease_can_write_nothing(desk: Desk):
+    old = desk.run()
+    desk.clock.forward(LEASE + 1)
+    desk.book.expire_leases(3)
+    new = desk.claim("worker-2")
+    assert new.token > old.token
+    for write in (
+        lambda: desk.book.publish(old.id, old.token, NOTHING, [stored("1.9.1")], ["archive"]),
+        lambda: desk.book.finish(old.id, old.token, JobState.REJECTED, "x", "y", NOTHING),
+        lambda: desk.book.note_stage(old.id, old.token, "infer", 1.0),
+    ):
+        with pytest.raises(LeaseLostError):
+            write()
+    view = desk.book.view(old.id)
+    assert (view["state"], view["results"], view["worker"]) == ("RUNNING", [], "worker-2")
+
+
+def test_a_job_whose_worker_keeps_dying_fails_with_the_stage_in_which_it_died(desk: Desk):
+    job_id = desk.make_ready()
+    for attempt in (1, 2):
+        job = desk.claim()
+        assert job.attempt == attempt
+        desk.book.note_stage(job.id, job.token, "convert", 2.5)
+        desk.clock.forward(LEASE + 1)
+        assert desk.book.expire_leases(max_attempts=2) == [job_id]
+    view = desk.book.view(job_id)
+    assert (view["state"], view["code"]) == ("FAILED", "worker-lost")
+    assert "worker-1 fell silent after stage convert in attempt 2 of 2" in view["reason"]
+
+
+def test_a_retry_waits_for_its_pause(desk: Desk):
+    job = desk.run()
+    desk.book.finish(job.id, job.token, JobState.READY, "out-of-memory", "no memory", NOTHING, retry_in_seconds=60)
+    assert desk.book.view(job.id)["waiting_for"] == "the next attempt in 60 s"
+    desk.clock.forward(59)
+    assert desk.book.claim("worker", LEASE) is None
+    desk.clock.forward(1)
+    assert desk.claim().attempt == 2
+
+
+def test_the_time_of_analysis_stays_while_the_inputs_stay(desk: Desk):
+    job = desk.run()
+    desk.clock.forward(1000.4)
+    desk.book.finish(job.id, job.token, JobState.READY, "retry", "again", NOTHING, retry_in_seconds=0)
+    again = desk.claim()
+    assert again.analysed_at == job.analysed_at
+    assert again.analysed_at.microsecond == 0
+    assert again.analysed_at.tzname() == "UTC"
+
+
+def test_new_images_give_a_new_time_of_analysis(desk: Desk):
+    job = desk.run()
+    desk.book.finish(job.id, job.token, JobState.REJECTED, "roles-missing", "no FLAIR", NOTHING)
+    desk.receive(images=1)
+    desk.book.reopen_changed()
+    desk.make_ready(images=1)
+    again = desk.claim()
+    assert again.analysed_at > job.analysed_at
+    assert (again.attempt, len(again.instances)) == (1, 4)
+
+
+@pytest.mark.parametrize("target", [JobState.HELD, JobState.REJECTED, JobState.FAILED])
+def test_a_run_without_results_ends_with_code_reason_and_what_it_found(desk: Desk, target: JobState):
+    job = desk.run()
+    record = RunRecord([{"role": "T1"}], [{"reason": "localizer"}], {"volumes_ml": {"WT": 1.5}}, {"infer": 2.0})
+    desk.book.note_stage(job.id, job.token, "assemble", 0.51234)
+    desk.book.finish(job.id, job.token, target, "slice-gap", "a slice is missing", record)
+    view = desk.book.view(job.id)
+    assert (view["state"], view["code"], view["reason"]) == (target.value, "slice-gap", "a slice is missing")
+    assert view["roles"] == [{"role": "T1"}]
+    assert view["set_aside"] == [{"reason": "localizer"}]
+    assert view["findings"] == {"volumes_ml": {"WT": 1.5}}
+    assert view["timings_s"] == {"assemble": 0.512, "infer": 2.0}
+    assert (view["worker"], view["lease_until"]) == (None, None)
+    assert desk.moves(job.id)[-1] == ("RUNNING", target.value)
+
+
+def test_a_run_cannot_end_where_the_table_has_no_edge(desk: Desk):
+    job = desk.run()
+    with pytest.raises(IllegalMoveError):
+        desk.book.finish(job.id, job.token, JobState.RUNNING, "", "", NOTHING)
+    assert desk.state(job.id) is JobState.RUNNING
+
+
+def test_a_run_without_any_destination_is_done_at_once(desk: Desk):
+    job = desk.run()
+    assert desk.book.publish(job.id, job.token, NOTHING, [stored("1.9.1")], []) is JobState.DONE
+    (result,) = desk.book.view(job.id)["results"]
+    assert (result["sop_instance_uid"], result["destinations"]) == ("1.9.1", {})
+
+
+def test_publishing_is_all_or_nothing(desk: Desk):
+    job = desk.run()
+    half_broken = [stored("1.9.1"), replace(stored("1.9.2"), path=None)]
+    with pytest.raises(Exception, match=r"(?i)null"):
+        desk.book.publish(job.id, job.token, NOTHING, half_broken, ["archive"])
+    view = desk.book.view(job.id)
+    assert (view["state"], view["results"]) == ("RUNNING", [])
+
+
+def test_a_stored_result_takes_the_facts_of_the_encoded_object():
+    encoded = EncodedObject(ResultKind.SR, "1.1", "1.2", "1.3", 901, b"")
+    assert StoredResult.of(encoded, "results/1.2.dcm", "ff") == StoredResult(
+        ResultKind.SR, "1.1", "1.2", "1.3", 901, "results/1.2.dcm", "ff"
+    )
