@@ -44,7 +44,7 @@ def list_models(
                 r["kind"],
                 r["architecture"],
                 str(r["weights_sha256"])[:12],
-                "yes" * r["in_use"],
+                "yes" if r["in_use"] else "",
             )
             for r in rows
         ],

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def _received_labels(pacs: FakePacs, phantom: PhantomStudy) -> LabelMap | None:
     for uid in pacs.sop_instance_uids:
         dataset = pacs.dataset(uid)
         if dataset.Modality == "SEG" and len(dataset.SegmentSequence) == len(LABEL_OF):
-            segments = decode_segmentation(pacs.file(uid), phantom.truth.grid)
+            segments = decode_segmentation(BytesIO(pacs.file(uid)), phantom.truth.grid)
             array = np.zeros(phantom.truth.grid.shape, np.uint8)
             for label, mask in zip(LABEL_OF.values(), segments, strict=True):
                 array[mask] = label

@@ -102,7 +102,7 @@ def test_out_of_memory_is_a_retry(bench: Bench, monkeypatch) -> None:
 
 def test_a_file_that_vanished_from_the_spool_is_named(bench: Bench, monkeypatch) -> None:
     job = bench.make_ready()
-    (bench.spool.root / bench.receive().path).unlink()
+    next(bench.spool.root.rglob("1.2.3.1.1.dcm")).unlink()
     replace_trip(monkeypatch, successful_trip)
     build(bench).run_next()
     assert "1.2.3.1.1" in bench.book.view(job)["reason"]
