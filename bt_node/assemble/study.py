@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import struct
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from pydicom.uid import (
 from bt_node.assemble.frames import Frame, UnusableFrameError, classic_frames, enhanced_frames
 from bt_node.assemble.parts import split_volumes
 from bt_node.assemble.values import integer, items, text, texts
+from bt_node.domain.errors import SpoolFileMissingError
 from bt_node.domain.study import SeriesFacts, SetAside, StudyFacts
 
 log = logging.getLogger(__name__)
@@ -50,6 +53,20 @@ _WANTED = [
 _PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
 
 
+# What pydicom raises for files that are damaged or no DICOM at all.
+_UNREADABLE = (
+    InvalidDicomError,
+    AttributeError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
 def read_study(paths: Mapping[str, Path]) -> StudyFacts:
     """Read the headers of all instances of one study. Pixel data are not touched.
 
@@ -59,6 +76,9 @@ def read_study(paths: Mapping[str, Path]) -> StudyFacts:
     Returns:
         Facts of each series (more than one entry for a series that holds several volumes), and every instance
         or series that cannot be used, with the reason. The order of `paths` makes no difference.
+
+    Raises:
+        SpoolFileMissingError: a file is not there.
     """
     collected = _Collected()
     for sop_uid in sorted(paths):
@@ -87,17 +107,11 @@ class _Collected:
     set_aside: list[SetAside] = field(default_factory=list)
 
     def take(self, sop_uid: str, path: Path) -> None:
+        if not path.is_file():
+            raise SpoolFileMissingError(sop_uid)
         try:
             ds, has_pixels = _read_header(path)
-        except (
-            InvalidDicomError,
-            EOFError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            NotImplementedError,
-        ) as error:
+        except _UNREADABLE as error:
             log.warning("instance %s cannot be parsed: %s", sop_uid, type(error).__name__)
             self.set_aside.append(SetAside("", None, f"instance {sop_uid} is not a readable DICOM file", 1))
             return

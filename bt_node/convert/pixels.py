@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pydicom
+from pydicom.encaps import get_frame
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from bt_node.domain.errors import PixelDataError, SpoolFileMissingError
 from bt_node.domain.geometry import ImageArray
@@ -31,7 +35,13 @@ _DECODING_FAILED = (
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
+    zlib.error,
 )
+
+_JPEG_SYNTAXES = frozenset({*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes})
+_END_OF_IMAGE = b"\xff\xd9"  # EOI, ISO/IEC 10918-1 Table B.1 and 14495-1 C.1.1
+_LONGEST_PADDING = 16  # fragments are padded to even length (PS3.5 A.4); some encoders pad to more
 
 
 class Instance:
@@ -56,6 +66,7 @@ class Instance:
         """
         with _as_pixel_data_error(self._uid):
             self._refuse_other_than_monochrome2()
+            self._refuse_cut_off_stream(facts.frame)
             stored = pixel_array(self._dataset, index=facts.frame, raw=True)
             stored = self._as_stored(np.asarray(stored))
         if stored.shape != (facts.rows, facts.columns):
@@ -72,6 +83,15 @@ class Instance:
             raise PixelDataError(self._uid, "it is stored inverted (MONOCHROME1)")
         if int(self._dataset.get("SamplesPerPixel", 1)) != 1 or photometric != "MONOCHROME2":
             raise PixelDataError(self._uid, "it is no grey-scale image")
+
+    def _refuse_cut_off_stream(self, frame: int) -> None:
+        """JPEG and JPEG-LS decoders fill the rest of a cut-off image with grey and say nothing."""
+        if self._dataset.file_meta.TransferSyntaxUID not in _JPEG_SYNTAXES:
+            return
+        frames = int(self._dataset.get("NumberOfFrames", 1) or 1)
+        stream = get_frame(self._dataset.PixelData, frame, number_of_frames=frames)
+        if _END_OF_IMAGE not in stream[-_LONGEST_PADDING:]:
+            raise PixelDataError(self._uid, f"frame {frame + 1} ends before its end-of-image marker")
 
     def _as_stored(self, decoded: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Clear the bits above BitsStored of native data, which may hold an overlay (PS3.5 8.1.1)."""
@@ -100,7 +120,7 @@ def open_instance(sop_instance_uid: str, path: Path) -> Instance:
     with _as_pixel_data_error(sop_instance_uid):
         dataset = pydicom.dcmread(path)
     if "PixelData" not in dataset:
-        raise PixelDataError(sop_instance_uid, "there is no pixel data")
+        raise PixelDataError(sop_instance_uid, "the pixel data is absent or cut off")
     return Instance(sop_instance_uid, dataset)
 
 
