@@ -85,7 +85,7 @@ Count = Annotated[int, Field(ge=1)]
 class _Table(BaseModel):
     """One table of config.toml: frozen, and unknown keys are mistakes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 # ---------------------------------------------------------------- the tables

@@ -12,6 +12,7 @@ from job_desk import Clock, Desk
 from postgres import PostgresServer, postgres
 
 from bt_node.jobs import JobBook, open_book, upgrade_schema
+from bt_node.jobs.tables import metadata
 
 __all__ = ["postgres"]
 
@@ -44,7 +45,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
             source.backup(target)
         return f"sqlite:///{file}"
     server, migrated = request.getfixturevalue("migrated_postgres")
-    server.execute("TRUNCATE jobs, refusals RESTART IDENTITY CASCADE", "job_book")
+    # Faster than TRUNCATE on tables this small.
+    server.execute("; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)), "job_book")
     return str(migrated)
 
 

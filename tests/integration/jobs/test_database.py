@@ -90,7 +90,7 @@ def test_times_come_from_the_database_and_are_seconds_since_1970(url: str):
     book = open_book(url)
     book.record_instance(received("1.2.3", 1), "")
     assert book.sweep_complete(3600, 300) == []
-    assert book.sweep_complete(0, 300) == [1]
+    assert len(book.sweep_complete(0, 300)) == 1
     job = book.claim("worker", 600)
     assert abs(job.analysed_at.timestamp() - time.time()) < 5
     book.close()
