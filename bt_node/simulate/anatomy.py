@@ -45,6 +45,7 @@ class Tissue(IntEnum):
     NECROSIS = 11
     OEDEMA = 12
     ENHANCING = 13
+    VESSEL = 14
 
 
 # ---------------------------------------------------------------- distance functions
@@ -137,7 +138,7 @@ class Anatomy:
 
     fold_warp: tuple[SmoothNoise, SmoothNoise, SmoothNoise]
     fine: SmoothNoise
-    vessels: SmoothNoise
+    uneven: SmoothNoise
 
     @classmethod
     def draw(cls, random: np.random.Generator) -> Anatomy:
@@ -186,7 +187,7 @@ class Anatomy:
         """Distance to the fluid around the brain: subarachnoid space, sulci, and the gap between hemispheres."""
         depth = -cavity - np.float32(_FLUID_MM)
         sheet = self._folds(points) - np.float32(0.7)
-        floor = depth - np.float32(_SULCUS_MM) - np.float32(3) * self.vessels(points)
+        floor = depth - np.float32(_SULCUS_MM) - np.float32(3) * self.uneven(points)
         # Folds belong to the cerebrum, not to cerebellum or brain stem.
         behind = np.minimum(self.cerebellum(points), self.brain_stem(points))
         elsewhere = np.float32(5) - behind
@@ -204,7 +205,7 @@ class Anatomy:
 
     def _outside(self, points: Points, cavity: Field) -> list[tuple[Tissue, Field]]:
         head = self.head(points, cavity)
-        muscle = head + np.float32(7) + np.float32(1.5) * self.vessels(points)
+        muscle = head + np.float32(7) + np.float32(1.5) * self.uneven(points)
         marrow = np.abs(cavity - np.float32(4.2)) - np.float32(1.2)
         marrow = np.maximum(marrow, np.float32(-30) - points[2])
         sinus = ellipsoid(both_sides(points), (16, -68, -52), (11, 15, 14))
@@ -223,6 +224,9 @@ class Anatomy:
         fluid = self.outer_fluid(points, cavity)
         cerebellum = self.cerebellum(points)
         leaves = cerebellum + np.float32(9) + np.float32(3.5) * self.fine(points)
+        # Vessels lie in the fluid over the cortex; they are what shines there after contrast.
+        vessels = np.maximum(fluid, np.float32(3.5) - np.float32(2.5) * self.fine(points))
+        vessels = np.maximum(vessels, cavity + np.float32(0.7))
         # The superior sagittal sinus runs along the midline under the skull.
         sinus = np.hypot(points[0], cavity + np.float32(2.5)) - np.float32(3.5)
         sinus = np.maximum(sinus, -points[2] - np.float32(10))
@@ -234,6 +238,7 @@ class Anatomy:
             (Tissue.WHITE, coverage(np.maximum(leaves, -fluid))),
             (Tissue.WHITE, coverage(np.maximum(self.brain_stem(points), -fluid))),
             (Tissue.DEEP_GREY, coverage(_deep_grey(points))),
+            (Tissue.VESSEL, coverage(vessels)),
             (Tissue.FLUID, coverage(_ventricles(points))),
             (Tissue.VENOUS_SINUS, coverage(sinus)),
         ]

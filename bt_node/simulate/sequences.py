@@ -17,19 +17,20 @@ from bt_node.domain.study import Role
 from bt_node.simulate.anatomy import Points, SmoothNoise, Tissue, tissue_shares
 from bt_node.simulate.tumour import Head
 
-_BRAIN_MEAN: Mapping[Role, float] = {Role.T1: 3.7, Role.T1C: 3.85, Role.T2: 2.75, Role.FLAIR: 2.95}
+_BRAIN_MEAN: Mapping[Role, float] = {Role.T1: 3.0, Role.T1C: 3.1, Role.T2: 2.3, Role.FLAIR: 2.1}
 
 _ORDER = (Role.T1, Role.T1C, Role.T2, Role.FLAIR)
 _BRAIN_Z: Mapping[Tissue, tuple[float, float, float, float]] = {
     #                    T1     T1c    T2     FLAIR
-    Tissue.FLUID: (-2.20, -2.00, 2.40, -2.20),
-    Tissue.GREY: (-0.25, -0.15, -0.05, 0.35),
-    Tissue.DEEP_GREY: (0.05, 0.05, -0.50, 0.20),
-    Tissue.WHITE: (0.75, 0.45, -0.75, -0.15),
-    Tissue.VENOUS_SINUS: (-0.80, 4.50, -2.00, -1.80),
-    Tissue.NECROSIS: (-0.70, -0.80, 2.30, 1.60),
-    Tissue.OEDEMA: (-0.10, -0.30, 0.95, 2.20),
-    Tissue.ENHANCING: (-0.20, 2.60, 0.90, 1.90),
+    Tissue.FLUID: (-1.80, -1.45, 1.85, -1.50),
+    Tissue.GREY: (-0.25, -0.20, -0.05, 0.25),
+    Tissue.DEEP_GREY: (0.00, 0.00, -0.45, 0.15),
+    Tissue.WHITE: (0.50, 0.15, -0.75, -0.20),
+    Tissue.VESSEL: (-0.90, 3.20, -0.60, -0.60),
+    Tissue.VENOUS_SINUS: (-0.90, 3.40, -1.90, -1.60),
+    Tissue.NECROSIS: (-0.50, -0.65, 1.75, 1.25),
+    Tissue.OEDEMA: (0.00, -0.20, 0.65, 1.40),
+    Tissue.ENHANCING: (-0.15, 1.70, 0.80, 1.35),
 }
 _OUTSIDE_SIGNAL: Mapping[Tissue, tuple[float, float, float, float]] = {  # same unit as z + mean
     Tissue.AIR: (0.0, 0.0, 0.0, 0.0),
@@ -40,9 +41,10 @@ _OUTSIDE_SIGNAL: Mapping[Tissue, tuple[float, float, float, float]] = {  # same 
     Tissue.VITREOUS: (1.3, 1.4, 5.4, 0.8),
 }
 _SIGNAL_UNIT = 160.0  # scanner units of one z-score; white matter on T1 lands near 700
-_SHADING = 0.06  # coil shading, standard deviation as a share of signal
-_NOISE = 0.13  # standard deviation of the noise of each channel, in z-scores
-_TEXTURE = 0.07
+_SHADING = 0.07  # coil shading, standard deviation as a share of signal
+_NOISE = 0.16  # standard deviation of the noise of each channel, in z-scores
+_TEXTURE = 0.045  # mottle inside tissues, standard deviation as a share of signal
+_MOTTLE_MM = 1.5
 _SLAB = 8  # planes rendered at a time, to keep memory small
 
 
@@ -73,7 +75,9 @@ def fine_grid(spacing_mm: float) -> Grid:
 
 def render(head: Head, grid: Grid, seed: int) -> Mapping[Role, ImageArray]:
     """Noise-free signal of the four sequences at the voxel centres of a grid, float32 (Z, Y, X) each."""
-    texture = SmoothNoise.draw(np.random.default_rng([seed, 3]), 14, count=5)
+    random = np.random.default_rng([seed, 3])
+    coarse = SmoothNoise.draw(random, 18, count=8)
+    fine = _mottle(grid, random)
     signals = _signals()
     images = {role: np.zeros(grid.shape, dtype=np.float32) for role in _ORDER}
     for first in range(0, grid.shape[0], _SLAB):
@@ -81,14 +85,21 @@ def render(head: Head, grid: Grid, seed: int) -> Mapping[Role, ImageArray]:
         points = grid_points(grid, planes)
         head_only = np.flatnonzero(head.reaches(points))  # half of the box is air
         points = np.ascontiguousarray(points[:, head_only])
+        rough = 1 + np.float32(_TEXTURE * 0.7) * (coarse(points) + fine[planes].reshape(-1)[head_only])
         shares = tissue_shares(head.layers(points))
-        rough = 1 + np.float32(_TEXTURE / 3) * texture(points)
         for channel, role in enumerate(_ORDER):
             signal = np.zeros(len(head_only), dtype=np.float32)
             for tissue, share in shares.items():
                 signal += share * np.float32(signals[tissue][channel])
             images[role][planes].reshape(-1)[head_only] = signal * rough
     return images
+
+
+def _mottle(grid: Grid, random: np.random.Generator) -> ImageArray:
+    """Fine-grained noise of standard deviation 1, float32 (Z, Y, X)."""
+    sigma = [_MOTTLE_MM / step for step in grid.spacing[::-1]]
+    noise = ndimage.gaussian_filter(random.standard_normal(grid.shape, dtype=np.float32), sigma, truncate=2.5)
+    return np.asarray(noise / max(float(noise.std()), 1e-6), dtype=np.float32)
 
 
 def resample(image: ImageArray, source: Grid, target: Grid, motion: FloatArray, thin: int) -> ImageArray:
