@@ -26,11 +26,11 @@ _BRAIN_Z: Mapping[Tissue, tuple[float, float, float, float]] = {
     Tissue.GREY: (-0.25, -0.20, -0.05, 0.25),
     Tissue.DEEP_GREY: (0.00, 0.00, -0.45, 0.15),
     Tissue.WHITE: (0.50, 0.15, -0.75, -0.20),
-    Tissue.VESSEL: (-0.90, 3.20, -0.60, -0.60),
-    Tissue.VENOUS_SINUS: (-0.90, 3.40, -1.90, -1.60),
+    Tissue.VESSEL: (-0.90, 2.60, -0.60, -0.60),
+    Tissue.VENOUS_SINUS: (-0.90, 2.80, -1.90, -1.60),
     Tissue.NECROSIS: (-0.50, -0.65, 1.75, 1.25),
     Tissue.OEDEMA: (0.00, -0.20, 0.65, 1.40),
-    Tissue.ENHANCING: (-0.15, 1.70, 0.80, 1.35),
+    Tissue.ENHANCING: (-0.15, 1.15, 0.80, 1.35),
 }
 _OUTSIDE_SIGNAL: Mapping[Tissue, tuple[float, float, float, float]] = {  # same unit as z + mean
     Tissue.AIR: (0.0, 0.0, 0.0, 0.0),
