@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("set_aside", sa.JSON(), nullable=False),
         sa.Column("findings", sa.JSON(), nullable=False),
         sa.Column("timings_s", sa.JSON(), nullable=False),
+        sa.Column("send_again", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("purged_at", sa.Double(), nullable=True),
         sa.CheckConstraint(
             "state IN ('RECEIVING', 'READY', 'RUNNING', 'DELIVERING', "

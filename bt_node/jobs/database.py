@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Executable, Table, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, Executable, create_engine, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -18,11 +19,8 @@ from bt_node.jobs.tables import SCHEMA_REVISION
 _BUSY_SECONDS = 30
 WRITES = "bt_node_writes"
 
-# The transaction waits for locks first, so PostgreSQL needs its running clock, not the time the transaction began.
-_EPOCH_SECONDS = {
-    "sqlite": text("SELECT (julianday('now') - 2440587.5) * 86400.0"),
-    "postgresql": text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"),
-}
+# The running clock, not the time at which the transaction began: it may have waited for a lock since.
+_SERVER_TIME = text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
 
 Clock = Callable[[], float]
 
@@ -34,9 +32,9 @@ class Transaction:
     connection: Connection
     now: float
 
-    def execute(self, statement: Executable) -> Any:
+    def execute(self, statement: Executable, **parameters: Any) -> Any:
         """Run one statement."""
-        return self.connection.execute(statement)
+        return self.connection.execute(statement, parameters)
 
 
 def normalised(url: str) -> URL:
@@ -121,7 +119,9 @@ class Database:
     def _time(self, connection: Connection) -> float:
         if self._now is not None:
             return self._now()
-        return float(connection.execute(_EPOCH_SECONDS[connection.dialect.name]).scalar_one())
+        if connection.dialect.name == "sqlite":
+            return time.time()  # SQLite runs in this process and has no other clock
+        return float(connection.execute(_SERVER_TIME).scalar_one())
 
     def require_schema(self) -> None:
         """Refuse to work on a database that has another schema than this program.
@@ -143,14 +143,3 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
-
-
-def insert_or_skip(tx: Transaction, table: Table) -> Any:
-    """INSERT that both databases can do with ON CONFLICT; the dialects' words for it are not in Core."""
-    if tx.connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # noqa: PLC0415 - slow, rarely needed
-
-        return postgresql_insert(table)
-    from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415
-
-    return sqlite_insert(table)

@@ -83,7 +83,8 @@ def locked(tx: Transaction, job_id: int) -> Any:
     Raises:
         JobNotFoundError: there is none.
     """
-    row = tx.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one_or_none()
+    # NO KEY UPDATE (key_share): a listener may add instances, whose foreign key only reads the job's number.
+    row = tx.execute(select(jobs).where(jobs.c.id == job_id).with_for_update(key_share=True)).one_or_none()
     if row is None:
         raise JobNotFoundError(str(job_id))
     return row

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bt_node.domain.errors import IllegalMoveError, InputsPurgedError
-from bt_node.domain.states import ENDED_STATES, DeliveryState, JobState
+from bt_node.domain.states import ENDED_STATES, JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import locked, move
-from bt_node.jobs.outbox import DELIVERY_FAILED, queue_again
+from bt_node.jobs.outbox import DELIVERY_FAILED, queue_failed_again
 
 _RETRIED = "retried by an operator"
 _CANCELLED = "cancelled by an operator"
@@ -21,11 +23,11 @@ def retry(tx: Transaction, job_id: int, actor: str) -> JobState:
     if job.purged_at is not None:
         raise InputsPurgedError(job_id)
     if job.code == DELIVERY_FAILED:
-        queue_again(tx, job_id, [DeliveryState.FAILED])
+        queue_failed_again(tx, job_id)
         move(tx, job_id, state, JobState.DELIVERING, actor=actor, reason=_RETRIED)
         return JobState.DELIVERING
-    queue_again(tx, job_id, DeliveryState)
-    move(tx, job_id, state, JobState.READY, actor=actor, reason=_RETRIED, attempts=0, not_before=None, stage="")
+    anew: dict[str, Any] = {"attempts": 0, "not_before": None, "stage": "", "send_again": True}
+    move(tx, job_id, state, JobState.READY, actor=actor, reason=_RETRIED, **anew)
     return JobState.READY
 
 

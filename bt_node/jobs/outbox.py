@@ -5,13 +5,14 @@ What becomes of deliveries:
 - A run that makes the same objects again (same UIDs) keeps their rows; what a destination already has is not sent
   again, what it has not is due at once.
 - A run that makes other objects supersedes the earlier ones: their rows stay, and they are never sent again.
-- `jobs retry` of a DONE job means "do it again and send it again": its deliveries become PENDING and the job READY.
+- `jobs retry` of a DONE job means "do it again and send it again": after the run everything is due at once, also what
+  a destination had acknowledged. Until then the rows say what the destinations have.
 - `jobs retry` of a job that failed in delivery sends what is missing, without a new run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,12 +32,14 @@ _NOT_CONFIGURED = "this destination is no longer configured"
 _OF_RESULT = deliveries.join(results, results.c.id == deliveries.c.result_id)
 
 
-def put_results(tx: Transaction, job_id: int, stored: Sequence[StoredResult], destinations: Sequence[str]) -> None:
-    """Make `stored` the results of the job and queue what the destinations do not have yet."""
+def put_results(
+    tx: Transaction, job_id: int, stored: Sequence[StoredResult], destinations: Sequence[str], *, send_again: bool
+) -> None:
+    """Make `stored` the results of the job, and queue what destinations do not have (`send_again`: all of it)."""
     _supersede_others(tx, job_id, [result.sop_instance_uid for result in stored])
     for result in stored:
         result_id = _put_result(tx, job_id, result)
-        _queue(tx, result_id, destinations)
+        _queue(tx, result_id, destinations, send_again=send_again)
 
 
 def _supersede_others(tx: Transaction, job_id: int, kept: Sequence[str]) -> None:
@@ -55,12 +58,13 @@ def _put_result(tx: Transaction, job_id: int, result: StoredResult) -> int:
     return int(tx.execute(row).inserted_primary_key[0])
 
 
-def _queue(tx: Transaction, result_id: int, destinations: Sequence[str]) -> None:
+def _queue(tx: Transaction, result_id: int, destinations: Sequence[str], *, send_again: bool) -> None:
     of_result = deliveries.c.result_id == result_id
     unsent = deliveries.c.state != DeliveryState.SENT
     # Nobody would ever take up what waits for a destination that is gone.
     tx.execute(delete(deliveries).where(of_result, unsent, deliveries.c.destination.not_in(destinations)))
-    tx.execute(update(deliveries).where(of_result, unsent).values(_queued(tx)))
+    due_again = deliveries.c.destination.in_(destinations) if send_again else unsent
+    tx.execute(update(deliveries).where(of_result, due_again).values(_queued(tx)))
     known = set(tx.execute(select(deliveries.c.destination).where(of_result)).scalars())
     for destination in dict.fromkeys(destinations):
         if destination not in known:
@@ -68,7 +72,8 @@ def _queue(tx: Transaction, result_id: int, destinations: Sequence[str]) -> None
 
 
 def _queued(tx: Transaction) -> dict[str, Any]:
-    return {"state": DeliveryState.PENDING, "attempts": 0, "queued_at": tx.now, "next_attempt_at": tx.now}
+    fresh = {"state": DeliveryState.PENDING, "attempts": 0, "sent_at": None}
+    return {**fresh, "queued_at": tx.now, "next_attempt_at": tx.now}
 
 
 def _current_of(job_id: int) -> Any:
@@ -76,10 +81,10 @@ def _current_of(job_id: int) -> Any:
     return select(results.c.id).where(results.c.job_id == job_id, results.c.superseded_at.is_(None))
 
 
-def queue_again(tx: Transaction, job_id: int, states: Iterable[DeliveryState]) -> None:
-    """An operator asks for it: deliveries of the current results that are in `states` are due now."""
-    wanted = deliveries.c.result_id.in_(_current_of(job_id)) & deliveries.c.state.in_(list(states))
-    tx.execute(update(deliveries).where(wanted).values(_queued(tx)))
+def queue_failed_again(tx: Transaction, job_id: int) -> None:
+    """What was given up is due now."""
+    given_up = deliveries.c.result_id.in_(_current_of(job_id)) & (deliveries.c.state == DeliveryState.FAILED)
+    tx.execute(update(deliveries).where(given_up).values(_queued(tx)))
 
 
 def due_deliveries(tx: Transaction, destination: str, limit: int) -> list[DueDelivery]:

@@ -1,24 +1,46 @@
-"""What the listener writes into the job book."""
+"""What the listener writes into the job book.
+
+A C-STORE waits for this, so its statements are plain SQL, which SQLite and PostgreSQL write alike (ON CONFLICT,
+RETURNING): building and hashing them anew from Python expressions would take twice as long as running them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, text
 
 from bt_node.domain.errors import InstanceConflictError
 from bt_node.domain.receipt import ReceivedInstance, Refusal
 from bt_node.domain.states import JobState
-from bt_node.jobs.database import Transaction, insert_or_skip
-from bt_node.jobs.moves import FRESH_INPUTS, note_history
-from bt_node.jobs.tables import instances, jobs, open_associations, refusals
+from bt_node.jobs.database import Transaction
+from bt_node.jobs.moves import note_history
+from bt_node.jobs.tables import open_associations, refusals
+
+_DIGEST = text("SELECT digest FROM instances WHERE sop_instance_uid = :uid")
+_JOB_OF_STUDY = text("SELECT id FROM jobs WHERE study_instance_uid = :study")
+_NEW_JOB = text(
+    "INSERT INTO jobs (study_instance_uid, state, created_at, state_since, last_received_at,"
+    " roles, set_aside, findings, timings_s)"
+    " VALUES (:study, :state, :now, :now, :now, '[]', '[]', '{}', '{}') ON CONFLICT DO NOTHING RETURNING id"
+)
+_NEW_INSTANCE = text(
+    "INSERT INTO instances (job_id, sop_instance_uid, sop_class_uid, series_instance_uid, transfer_syntax_uid,"
+    " path, size_bytes, digest, calling_ae_title, is_image, received_at)"
+    " VALUES (:job_id, :sop_instance_uid, :sop_class_uid, :series_instance_uid, :transfer_syntax_uid,"
+    " :path, :size_bytes, :digest, :calling_ae_title, :is_image, :now) ON CONFLICT DO NOTHING RETURNING id"
+)
+_COUNT = text(
+    "UPDATE jobs SET instances = instances + 1, images = images + :images, last_received_at = :now, purged_at = NULL"
+    " WHERE id = :job_id"
+)
+_KEEP_OPEN = text(
+    "INSERT INTO open_associations (association, job_id, seen_at) VALUES (:association, :job_id, :now)"
+    " ON CONFLICT (association, job_id) DO UPDATE SET seen_at = excluded.seen_at"
+)
 
 
 def known_digest(tx: Transaction, sop_instance_uid: str) -> str | None:
     """Digest of the instance under this UID, if we have it."""
-    found = select(instances.c.digest).where(instances.c.sop_instance_uid == sop_instance_uid)
-    digest: str | None = tx.execute(found).scalar_one_or_none()
+    digest: str | None = tx.execute(_DIGEST, uid=sop_instance_uid).scalar_one_or_none()
     return digest
 
 
@@ -29,60 +51,30 @@ def record_instance(tx: Transaction, instance: ReceivedInstance, association: st
         InstanceConflictError: another object has this SOPInstanceUID.
     """
     job_id = _job_of_study(tx, instance)
-    facts = {name: value for name, value in asdict(instance).items() if name != "study_instance_uid"}
-    row = insert_or_skip(tx, instances).values(job_id=job_id, received_at=tx.now, **facts).on_conflict_do_nothing()
-    if _inserted(tx, row, instances):
-        _count(tx, job_id, is_image=instance.is_image)
+    if tx.execute(_NEW_INSTANCE, **vars(instance), job_id=job_id, now=tx.now).first() is not None:
+        tx.execute(_COUNT, job_id=job_id, images=int(instance.is_image), now=tx.now)
     elif known_digest(tx, instance.sop_instance_uid) != instance.digest:
         raise InstanceConflictError(instance.sop_instance_uid)
     if association:
-        _keep_open(tx, job_id, association)
+        tx.execute(_KEEP_OPEN, association=association, job_id=job_id, now=tx.now)
 
 
 def _job_of_study(tx: Transaction, instance: ReceivedInstance) -> int:
-    wanted = select(jobs.c.id).where(jobs.c.study_instance_uid == instance.study_instance_uid)
-    job_id: int | None = tx.execute(wanted).scalar_one_or_none()
+    study = instance.study_instance_uid
+    job_id: int | None = tx.execute(_JOB_OF_STUDY, study=study).scalar_one_or_none()
     if job_id is not None:
         return job_id
-    row = {
-        "study_instance_uid": instance.study_instance_uid,
-        "state": JobState.RECEIVING,
-        "created_at": tx.now,
-        "state_since": tx.now,
-        "last_received_at": tx.now,
-        **FRESH_INPUTS,
-    }
-    born = _inserted(tx, insert_or_skip(tx, jobs).values(row).on_conflict_do_nothing(), jobs)
-    job_id = int(tx.execute(wanted).scalar_one())
-    if born:
-        source = f"from {instance.calling_ae_title}"
-        note_history(tx, job_id, None, JobState.RECEIVING, actor="listener", reason=f"first instance, {source}")
-    return job_id
-
-
-def _inserted(tx: Transaction, statement: Any, table: Table) -> bool:
-    # RETURNING says so on both databases; PostgreSQL's driver gives no rowcount for an insert.
-    return tx.execute(statement.returning(table.c.id)).first() is not None
-
-
-def _count(tx: Transaction, job_id: int, *, is_image: bool) -> None:
-    counted = {
-        "instances": jobs.c.instances + 1,
-        "images": jobs.c.images + int(is_image),
-        "last_received_at": tx.now,
-        "purged_at": None,
-    }
-    tx.execute(update(jobs).where(jobs.c.id == job_id).values(counted))
-
-
-def _keep_open(tx: Transaction, job_id: int, association: str) -> None:
-    row = insert_or_skip(tx, open_associations).values(association=association, job_id=job_id, seen_at=tx.now)
-    tx.execute(row.on_conflict_do_update(index_elements=["association", "job_id"], set_={"seen_at": tx.now}))
+    born: int | None = tx.execute(_NEW_JOB, study=study, state=JobState.RECEIVING, now=tx.now).scalar_one_or_none()
+    if born is None:  # another listener was faster
+        return int(tx.execute(_JOB_OF_STUDY, study=study).scalar_one())
+    reason = f"first instance, from {instance.calling_ae_title}"
+    note_history(tx, born, None, JobState.RECEIVING, actor="listener", reason=reason)
+    return born
 
 
 def note_refusal(tx: Transaction, refusal: Refusal) -> None:
     """Note a C-STORE that was answered with a failure status."""
-    tx.execute(insert(refusals).values(at=tx.now, **asdict(refusal)))
+    tx.execute(insert(refusals).values(at=tx.now, **vars(refusal)))
 
 
 def association_closed(tx: Transaction, association: str) -> None:

@@ -116,8 +116,8 @@ def publish(
     target = JobState.DELIVERING if destinations else JobState.DONE
     reason = f"{len(stored)} results for {', '.join(destinations) or 'no destination'}"
     move(
-        tx, job_id, JobState.RUNNING, target, actor=job.lease_worker, reason=reason, token=token,
+        tx, job_id, JobState.RUNNING, target, actor=job.lease_worker, reason=reason, token=token, send_again=False,
         **_recorded(job, record),
     )  # fmt: skip
-    put_results(tx, job_id, stored, destinations)
+    put_results(tx, job_id, stored, destinations, send_again=job.send_again)
     return settle(tx, job_id)

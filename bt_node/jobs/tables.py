@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -78,6 +79,7 @@ jobs = Table(
     Column("set_aside", JSON, nullable=False),
     Column("findings", JSON, nullable=False),
     Column("timings_s", JSON, nullable=False),
+    Column("send_again", Boolean, nullable=False, server_default=false()),
     Column("purged_at", Double),
     _one_of("state", JobState),
     Index("ix_jobs_claim", "state", "priority", "state_since"),

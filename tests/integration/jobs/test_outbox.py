@@ -80,7 +80,8 @@ def test_nothing_of_a_cancelled_job_is_sent(desk: Desk):
 def test_a_retried_done_job_sends_the_same_objects_again(desk: Desk):
     job_id = desk.bring_to(JobState.DONE)
     desk.book.retry(job_id, "operator")
-    assert _due(desk) == []  # not before the run is over
+    assert _due(desk) == []  # not before the run is over; until then the archive has what it has
+    assert desk.book.view(job_id)["results"][0]["destinations"]["archive"]["state"] == "SENT"
     assert _rerun(desk, ("1.9.1", "1.9.2")) is JobState.DELIVERING
     assert _due(desk) == ["1.9.1", "1.9.2"]
     assert desk.deliver(job_id) is JobState.DONE
@@ -97,6 +98,17 @@ def test_a_job_that_failed_in_delivery_sends_only_what_is_missing_and_runs_no_mo
     (due,) = desk.book.due_deliveries("archive", 10)
     assert (due.sop_instance_uid, due.attempts, due.age_seconds) == ("1.9.2", 0, 0.0)
     assert desk.deliver(job_id) is JobState.DONE
+
+
+def test_sending_again_is_asked_for_once(desk: Desk):
+    job_id = desk.bring_to(JobState.DONE)
+    desk.book.retry(job_id, "operator")
+    _rerun(desk, ("1.9.1", "1.9.2"))
+    desk.deliver(job_id)
+    desk.receive(images=1)
+    desk.book.reopen_changed()
+    desk.make_ready(images=1)
+    assert _rerun(desk, ("1.9.1", "1.9.2")) is JobState.DONE
 
 
 def test_new_results_supersede_the_old_ones_which_are_never_sent(desk: Desk):
