@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom.sr.coding import Code
@@ -76,8 +77,8 @@ def segments_of(kind: ResultKind, outlined: tuple[Region, ...]) -> tuple[Region,
     return tuple(region for region in wanted if region in outlined)
 
 
-def write_report(request: EncodeRequest, identity: RunIdentity) -> Report:
-    """Decide what the report states.
+def write_report(request: EncodeRequest, identity: RunIdentity, remarks: Sequence[str] = ()) -> Report:
+    """Decide what the report states; `remarks` are added to its comments.
 
     TID 1411 and TID 1501 groups never stand together: validators take one template for all groups of a report.
     """
@@ -86,7 +87,7 @@ def write_report(request: EncodeRequest, identity: RunIdentity) -> Report:
         groups = tuple(_outlined_group(region, request, identity) for region in outlined)
     else:
         groups = (_nothing_outlined(request, identity),)
-    return Report(groups, _statements(request.findings, outlined), comments(request))
+    return Report(groups, _statements(request.findings, outlined), comments(request, remarks))
 
 
 def _outlined_group(region: Region, request: EncodeRequest, identity: RunIdentity) -> MeasuredGroup:

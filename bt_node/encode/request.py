@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from bt_node.domain.study import StackedSeries
-from bt_node.domain.tumour import Findings, LabelMap, Region
+from bt_node.domain.tumour import LABEL_OF, PARTS_OF, Findings, LabelMap, Region
 
 _VOLUME_TOLERANCE = 1e-3
 
@@ -59,11 +62,20 @@ class EncodeRequest:
         for region in Region:
             if region not in self.findings.measurements:
                 raise ValueError(f"no measurement of {region.value}")
-            measured, counted = self.findings.measurements[region].volume_ml, self.labels.volume_ml(region)
+            measured = self.findings.measurements[region].volume_ml
+            counted = self._voxels(region) * self.labels.grid.voxel_volume_mm3 / 1000.0
             if abs(measured - counted) > _VOLUME_TOLERANCE * max(counted, 1.0):
                 raise ValueError(f"{region.value} measures {measured:.3f} ml but its labels hold {counted:.3f} ml")
 
-    @property
+    @cached_property
+    def _counts(self) -> Mapping[Region, int]:
+        """Voxels of the exclusive regions, counted once: label maps of real studies are large."""
+        return {region: int(np.count_nonzero(self.labels.array == label)) for region, label in LABEL_OF.items()}
+
+    def _voxels(self, region: Region) -> int:
+        return sum(self._counts[part] for part in PARTS_OF[region])
+
+    @cached_property
     def outlined(self) -> tuple[Region, ...]:
         """Regions with at least one voxel, in the order NCR, ED, ET, TC, WT."""
-        return tuple(region for region in Region if bool(self.labels.mask(region).any()))
+        return tuple(region for region in Region if self._voxels(region))

@@ -12,6 +12,7 @@ from bt_node.encode.segmentation import segmentation
 from bt_node.encode.source import SourceImages, read_source
 from bt_node.encode.structured_report import structured_report
 from bt_node.encode.uids import RunIdentity, instances_digest, releases_of
+from bt_node.encode.words import NO_FRAME_OF_REFERENCE
 
 __all__ = ["EncodeRequest", "NodeIdentity", "encode_results"]
 
@@ -24,7 +25,7 @@ def encode_results(request: EncodeRequest) -> tuple[EncodedObject, ...]:
         request gives the same bytes. Every object has been decoded again and compared with what was meant.
 
     Raises:
-        GeometryError: the reference series has no (single) Frame of Reference.
+        GeometryError: the reference series has more than one Frame of Reference.
         SpoolFileMissingError: an input file is gone.
         ReadBackError: an object does not decode to what was meant; nothing leaves.
     """
@@ -42,7 +43,8 @@ def _encode(request: EncodeRequest, source: SourceImages, identity: RunIdentity)
     ]
     for each in encoded:
         check_segmentation(each, request, source)
-    report = write_report(request, identity)
+    remarks = () if source.names_frame_of_reference else (NO_FRAME_OF_REFERENCE,)
+    report = write_report(request, identity, remarks)
     document = structured_report(report, request, source, outlines, identity, when)
     encoded.append(finish(document, ResultKind.SR, source.patient, when, identity))
     check_report(encoded[-1], report, request, encoded[:-1])

@@ -76,11 +76,13 @@ class SourceImages:
         frames: the true image of each plane.
         evidence: one small header (UIDs) for each instance that the models read, in the order of the reference
             series first, the others by series and instance UID.
+        names_frame_of_reference: whether the files name the Frame of Reference that `planes` carry.
     """
 
     planes: tuple[Dataset, ...]
     frames: tuple[FrameReference, ...]
     evidence: tuple[Dataset, ...]
+    names_frame_of_reference: bool = True
 
     @property
     def patient(self) -> Dataset:
@@ -98,11 +100,13 @@ def read_source(reference: StackedSeries, paths: Mapping[str, Path]) -> SourceIm
 
     Raises:
         SpoolFileMissingError: a file is gone, or holds another instance.
-        GeometryError: the reference series has no Frame of Reference, or more than one.
+        GeometryError: the reference series has more than one Frame of Reference.
     """
-    facts = {uid: _read_facts(uid, path, whole=_in_series(uid, reference)) for uid, path in paths.items()}
     own = list(dict.fromkeys(piece.sop_instance_uid for piece in reference.slices))
-    frame_of_reference = _one_frame_of_reference(reference, [facts[uid] for uid in own])
+    facts = {uid: _read_facts(uid, path, whole=uid in set(own)) for uid, path in paths.items()}
+    named = _frame_of_reference(reference, [facts[uid] for uid in own])
+    # Some archives scrub it away. A Segmentation must name one (PS3.3 A.51.3), so it names one of its own.
+    frame_of_reference = named or derived_uid("frame-of-reference", reference.series_instance_uid)
     first = _patient_header(paths[own[0]])
     planes = tuple(_plane_header(reference, z, facts, frame_of_reference) for z in range(len(reference.slices)))
     _adopt(planes[0], first)
@@ -111,11 +115,8 @@ def read_source(reference: StackedSeries, paths: Mapping[str, Path]) -> SourceIm
         planes=planes,
         frames=tuple(_frame_reference(piece, facts[piece.sop_instance_uid]) for piece in reference.slices),
         evidence=(_with_patient(facts[own[0]], first), *(facts[uid] for uid in (*own[1:], *others))),
+        names_frame_of_reference=bool(named),
     )
-
-
-def _in_series(uid: str, reference: StackedSeries) -> bool:
-    return any(piece.sop_instance_uid == uid for piece in reference.slices)
 
 
 def _read_facts(uid: str, path: Path, *, whole: bool) -> Dataset:
@@ -130,13 +131,14 @@ def _read_facts(uid: str, path: Path, *, whole: bool) -> Dataset:
     return header
 
 
-def _one_frame_of_reference(reference: StackedSeries, headers: list[Dataset]) -> str:
+def _frame_of_reference(reference: StackedSeries, headers: list[Dataset]) -> str:
+    """FrameOfReferenceUID of the series; empty where no file names one."""
     found = {str(header.get("FrameOfReferenceUID") or "") for header in headers}
-    if len(found) != 1 or "" in found:
+    if len(found) > 1:
         raise GeometryError(
             reference.series_instance_uid,
-            "a segmentation needs exactly one FrameOfReferenceUID in its source series; "
-            f"{len(found - {''})} were found{', and images without one' if '' in found else ''}.",
+            f"its images name {len(found)} different Frames of Reference (counting none as one); "
+            "their positions cannot be compared.",
         )
     return found.pop()
 

@@ -123,6 +123,8 @@ def _library_image(source: SourceImages) -> Dataset:
     """One image stands for the series: a library of all slices makes viewers slow and reports long."""
     middle = copy(source.planes[len(source.planes) // 2])
     middle.SliceThickness = source.planes[0].SliceThickness
+    if not source.names_frame_of_reference:
+        del middle.FrameOfReferenceUID
     return middle
 
 

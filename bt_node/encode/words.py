@@ -15,6 +15,10 @@ _SHORT_TITLE = {
     ResultKind.SR: "AI tumour SR",
 }
 _NOT_FOR_DIAGNOSIS = "for research use only, not for diagnosis"
+NO_FRAME_OF_REFERENCE = (
+    "The source series names no Frame of Reference: the segmentations name one of their own, and some viewers may "
+    "not lay them over the images."
+)
 _DISCLAIMER = "For research use only, not for diagnosis. Made by software; not reviewed by a physician."
 
 
@@ -33,13 +37,14 @@ def plain(text: str) -> str:
     return text.encode("ascii", "replace").decode("ascii")
 
 
-def comments(request: EncodeRequest) -> tuple[str, ...]:
-    """Free text of the report: disclaimer, cautions, what was not found, probabilities, models."""
+def comments(request: EncodeRequest, remarks: Sequence[str] = ()) -> tuple[str, ...]:
+    """Free text of the report: disclaimer, cautions, remarks on the encoding, probabilities, models."""
     return tuple(
         plain(text)
         for text in (
             _DISCLAIMER,
             *(f"CAUTION: {caution}" for caution in request.findings.cautions),
+            *remarks,
             *_probabilities(request.findings.tumour_type),
             f"Outline by {_release_words(request)}.",
         )

@@ -139,10 +139,17 @@ def test_a_gap_written_as_spacing_between_slices_does_not_move_the_outline(tmp_p
     assert (measures.SpacingBetweenSlices, measures.SliceThickness) == (2.5, 2.0)
 
 
-@pytest.mark.parametrize("value", [None, lambda plane: f"1.2.{plane % 2}"], ids=["none", "two"])
-def test_a_series_without_exactly_one_frame_of_reference_is_refused(tmp_path: Path, value: Any) -> None:
-    with pytest.raises(GeometryError, match="FrameOfReferenceUID"):
-        encode_results(encode_cases.make_request(tmp_path, FrameOfReferenceUID=value))
+def test_a_series_in_two_frames_of_reference_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GeometryError, match="2 different Frames of Reference"):
+        encode_results(encode_cases.make_request(tmp_path, FrameOfReferenceUID=lambda plane: f"1.2.{plane % 2}"))
+
+
+def test_a_series_without_frame_of_reference_gets_a_segmentation_with_its_own_and_a_remark(tmp_path: Path) -> None:
+    main, derived, report = _encoded(encode_cases.make_request(tmp_path, FrameOfReferenceUID=None))
+    assert main.FrameOfReferenceUID.startswith("2.25.")
+    assert main.FrameOfReferenceUID == derived.FrameOfReferenceUID
+    comments = [item.TextValue for item in report.ContentSequence[-1].ContentSequence if item.ValueType == "TEXT"]
+    assert any("names no Frame of Reference" in comment for comment in comments)
 
 
 def test_a_missing_file_is_named_by_its_uid(tmp_path: Path) -> None:
