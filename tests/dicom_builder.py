@@ -102,6 +102,7 @@ def write_enhanced(
     sop_class: str = EnhancedMRImageStorage,
     order: Sequence[int] | None = None,
     slopes: Sequence[float] | None = None,
+    measures_per_frame: bool = False,
     echo_time_ms: float = 10.0,
     repetition_time_ms: float = 500.0,
     inversion_time_ms: float | None = None,
@@ -119,6 +120,7 @@ def write_enhanced(
         sop_class: Enhanced MR, or Legacy Converted Enhanced MR Image Storage.
         order: the planes in the order of the frames; planes ascend when None.
         slopes: RescaleSlope of each plane in the per-frame functional groups (intercept 0); 1 when None.
+        measures_per_frame: put pixel spacing and orientation into each frame's groups instead of the shared ones.
         echo_time_ms: EffectiveEchoTime, shared.
         repetition_time_ms: RepetitionTime, shared.
         inversion_time_ms: InversionTimes, shared; absent when None.
@@ -133,8 +135,11 @@ def write_enhanced(
     ds.AcquisitionDateTime = ds.AcquisitionDate + ds.AcquisitionTime
     del ds.AcquisitionDate, ds.AcquisitionTime
     shared = Dataset()
-    shared.PlaneOrientationSequence = _item(ImageOrientationPatient=_orientation(volume.grid))
-    shared.PixelMeasuresSequence = _item(**_measures(volume.grid))
+    placed = Dataset()
+    placed.PlaneOrientationSequence = _item(ImageOrientationPatient=_orientation(volume.grid))
+    placed.PixelMeasuresSequence = _item(**_measures(volume.grid))
+    if not measures_per_frame:
+        shared.update(placed)
     shared.MRTimingAndRelatedParametersSequence = _item(
         RepetitionTime=repetition_time_ms, FlipAngle=90.0, RFEchoTrainLength=1, GradientEchoTrainLength=0
     )
@@ -145,6 +150,9 @@ def write_enhanced(
     ds.PerFrameFunctionalGroupsSequence = DicomSequence(
         [_frame(volume.grid, plane, float(steps[plane]), ds) for plane in planes]
     )
+    if measures_per_frame:
+        for frame in ds.PerFrameFunctionalGroupsSequence:
+            frame.update(placed)
     _apply(ds, attributes, 0)
     ds.pop("RescaleSlope", None)
     ds.pop("RescaleIntercept", None)
