@@ -143,8 +143,8 @@ def contrast(image: Tensor, rng: Rng) -> Tensor:
 
 def noise(image: Tensor, rng: Rng) -> Tensor:
     """Add Gaussian noise."""
-    drawn = rng.standard_normal(image.shape, dtype=np.float32)
-    return image + float(rng.uniform(0.02, 0.25)) * torch.from_numpy(drawn)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    return image + float(rng.uniform(0.02, 0.25)) * torch.randn(image.shape, generator=generator)
 
 
 def imperfect_brain_mask(image: Tensor, regions: Tensor, brain: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
-"""Scores of a segmenter on prepared cases: Dice per nested region, through the node's own predict and decide."""
+"""Scores of a segmenter on prepared cases, through the node's own predict and decide."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,14 +18,26 @@ from training.segmenter.prepared import PreparedCase, nested_regions
 from training.segmenter.recipe import SegmenterRecipe
 
 REGIONS = (Region.WT, Region.TC, Region.ET)
+_VOXELS_PER_ML = 1000.0
 
 
 @dataclass(frozen=True)
 class CaseScore:
-    """Dice of one case, by region; a region that both sides leave empty counts 1."""
+    """How one case came out.
+
+    Attributes:
+        name: the case.
+        dice: by region; a region that both sides leave empty counts 1.
+        true_ml: volume of each region as the expert drew it.
+        predicted_ml: volume of each region as the segmenter drew it.
+        seconds: time of predict and decide together.
+    """
 
     name: str
     dice: Mapping[Region, float]
+    true_ml: Mapping[Region, float]
+    predicted_ml: Mapping[Region, float]
+    seconds: float = 0.0
 
 
 def dice(predicted: BoolArray, true: BoolArray) -> float:
@@ -33,10 +46,17 @@ def dice(predicted: BoolArray, true: BoolArray) -> float:
     return 1.0 if total == 0 else 2.0 * int((predicted & true).sum()) / total
 
 
-def score_labels(name: str, predicted: LabelArray, true: LabelArray) -> CaseScore:
-    """Compare two label maps of one shape."""
-    pairs = zip(REGIONS, nested_regions(predicted) > 0, nested_regions(true) > 0, strict=True)
-    return CaseScore(name, {region: dice(ours, theirs) for region, ours, theirs in pairs})
+def score_labels(name: str, predicted: LabelArray, true: LabelArray, *, seconds: float = 0.0) -> CaseScore:
+    """Compare two label maps of one shape on the 1 mm grid."""
+    ours = dict(zip(REGIONS, nested_regions(predicted) > 0, strict=True))
+    theirs = dict(zip(REGIONS, nested_regions(true) > 0, strict=True))
+    return CaseScore(
+        name,
+        {region: dice(ours[region], theirs[region]) for region in REGIONS},
+        {region: float(theirs[region].sum()) / _VOXELS_PER_ML for region in REGIONS},
+        {region: float(ours[region].sum()) / _VOXELS_PER_ML for region in REGIONS},
+        seconds,
+    )
 
 
 def outline(segmenter: Segmenter, case: PreparedCase) -> LabelArray:
@@ -47,7 +67,9 @@ def outline(segmenter: Segmenter, case: PreparedCase) -> LabelArray:
 
 def score_case(segmenter: Segmenter, case: PreparedCase) -> CaseScore:
     """Outline a case and compare."""
-    return score_labels(case.name, outline(segmenter, case), np.asarray(case.labels))
+    began = time.perf_counter()
+    predicted = outline(segmenter, case)
+    return score_labels(case.name, predicted, np.asarray(case.labels), seconds=time.perf_counter() - began)
 
 
 def mean_scores(scores: Sequence[CaseScore]) -> dict[Region, float]:

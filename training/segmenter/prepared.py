@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bt_node.convert.intensity import zscore_inside
 from bt_node.convert.nifti import read_nifti
+from bt_node.convert.prepare import prepare_preprocessed
+from bt_node.domain.errors import Reject
 from bt_node.domain.geometry import ImageArray, LabelArray
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import LABEL_OF, Region
@@ -52,15 +53,14 @@ def prepare_case(case: Case, roles: Sequence[Role]) -> PreparedCase:
         CaseError: a file cannot be read, grids differ, or a label is unknown.
     """
     try:
-        volumes = [read_nifti(case.images[role]) for role in roles]
+        study = prepare_preprocessed({role: read_nifti(case.images[role]) for role in roles})
         raw = read_nifti(case.labels)
-    except ValueError as error:
+    except (ValueError, Reject) as error:
         raise CaseError(f"{case.name}: {error}") from error
-    if not all(raw.grid.is_close(volume.grid) for volume in volumes):
-        raise CaseError(f"{case.name}: labels lie on another grid than the images")
-    brain = np.any([volume.array != 0 for volume in volumes], axis=0)
-    box = _bounding_box(brain)
-    inputs = np.stack([zscore_inside(volume.array, brain)[box] for volume in volumes]).astype(np.float16)
+    if not raw.grid.is_close(study.grid):
+        raise CaseError(f"{case.name}: labels do not lie on the images' 1 mm grid with axes along LPS")
+    box = _bounding_box(study.brain.array)
+    inputs = np.stack([study.inputs[role].array[box] for role in roles]).astype(np.float16)
     return PreparedCase(case.name, inputs, _labels(case.name, raw.array)[box])
 
 

@@ -66,6 +66,19 @@ def train(recipe: SegmenterRecipe, data: Path, run: Path, device: torch.device) 
     trainer.run(load_data(cases, split, recipe, run), run)
 
 
+def prepared_split(recipe: SegmenterRecipe, data: Path, run: Path) -> TrainingData:
+    """The cases of an existing run, both sides.
+
+    Raises:
+        RunMismatchError: `data` does not hold the cases of the run's split.
+    """
+    cases, split = find_brats2018(data), read_split(run)
+    absent = {*split.training, *split.validation} - {case.name for case in cases}
+    if absent:
+        raise RunMismatchError(f"{data} lacks cases of the run: {', '.join(sorted(absent))}")
+    return load_data(cases, split, recipe, run)
+
+
 def load_data(cases: Sequence[Case], split: Split, recipe: SegmenterRecipe, run: Path) -> TrainingData:
     """Prepare (or read from the run's cache) the cases of a split."""
     by_name = {case.name: case for case in cases}
@@ -76,7 +89,13 @@ def load_data(cases: Sequence[Case], split: Split, recipe: SegmenterRecipe, run:
 
 
 def read_split(run: Path) -> Split:
-    """The split that a run was trained with."""
+    """The split that a run was trained with.
+
+    Raises:
+        RunMismatchError: the folder is not a run.
+    """
+    if not (run / SPLIT).exists():
+        raise RunMismatchError(f"{run} is not a run folder: {SPLIT} is missing")
     stored = read_json(run / SPLIT)
     return Split(tuple(stored["training"]), tuple(stored["validation"]))
 
@@ -91,7 +110,10 @@ class Trainer:
         channels_last(self._network)
         self._average = AveragedModel(self._network, multi_avg_fn=_moving_average(recipe.optimiser.ema_decay))
         self._optimiser = AdamW(
-            self._network.parameters(), recipe.optimiser.learning_rate, weight_decay=recipe.optimiser.weight_decay
+            self._network.parameters(),
+            recipe.optimiser.learning_rate,
+            weight_decay=recipe.optimiser.weight_decay,
+            fused=True,
         )
         self._loss = RegionLoss()
 
@@ -157,10 +179,7 @@ class Trainer:
         tensors, state = load_tensors(path)
         self._network.load_state_dict(_under("network.", tensors))
         self._average.load_state_dict(_under("average.", tensors))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in _under("optimiser.", tensors).items():
-            index, name = key.split(".", 1)
-            moments.setdefault(int(index), {})[name] = value
+        moments = _moments(_under("optimiser.", tensors), list(self._network.parameters()))
         self._optimiser.load_state_dict(self._optimiser.state_dict() | {"state": moments})
         self.step = int(state["step"])
         print(f"resumed at step {self.step}", flush=True)
@@ -187,6 +206,21 @@ def _moving_average(decay: float) -> Any:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _moments(tensors: Mapping[str, Tensor], parameters: Sequence[Tensor]) -> dict[int, dict[str, Tensor]]:
+    """Optimiser state by parameter, laid out in memory as its parameter is.
+
+    A checkpoint stores plain order, but fused AdamW walks parameter and moments side by side without looking at
+    strides: moments in another layout would silently belong to other weights.
+    """
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        like = parameters[int(index)]
+        laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        moments.setdefault(int(index), {})[name] = laid_out.detach()
+    return moments
 
 
 def _claim_run_folder(run: Path, recipe: SegmenterRecipe, split: Split) -> None:

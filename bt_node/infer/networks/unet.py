@@ -33,7 +33,7 @@ def build_unet(
     residual_units: int = 2,
     bottleneck_dropout: float = 0.1,
 ) -> nn.Module:
-    """Build a 3D U-Net with instance norm and PReLU; each level halves the resolution.
+    """Build a 3D U-Net with instance norm and leaky ReLU; each level halves the resolution.
 
     Args:
         in_channels: sequences that go in.
@@ -54,4 +54,5 @@ def build_unet(
         strides=(2,) * (len(channels) - 1),
         num_res_units=residual_units,
         norm="instance",
+        act=("leakyrelu", {"negative_slope": 0.1, "inplace": True}),
     )

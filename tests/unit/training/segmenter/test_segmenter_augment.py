@@ -1,0 +1,111 @@
+"""Distortions keep shapes, keep labels on their voxels, keep the outside empty, and repeat with their seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from training.segmenter.augment import augment, imperfect_brain_mask, thick_slices, turn_and_scale
+from training.segmenter.patches import PatchSource
+from training.segmenter.prepared import PreparedCase, nested_regions
+from training.segmenter.recipe import AugmentationRecipe, SamplingRecipe
+
+EVERYTHING = AugmentationRecipe(
+    flip_left_right=0.5, flip_other=0.5, turn_and_scale=1, thick_slices=1, bias_field=1, brain_mask=1, contrast=1,
+    gamma=1, noise=1, blur=1,
+)  # fmt: skip
+ALL_BUT_MASK = EVERYTHING.model_copy(update={"brain_mask": 0.0})
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def a_patch() -> tuple[torch.Tensor, torch.Tensor]:
+    """A ball of brain with a bright cube in it; the cube is all three regions."""
+    z, y, x = np.ogrid[:32, :32, :32]
+    brain = (z - 16) ** 2 + (y - 16) ** 2 + (x - 16) ** 2 < 14**2
+    cube = np.zeros((32, 32, 32), dtype=bool)
+    cube[10:18, 12:20, 14:24] = True
+    image = np.where(cube, 5.0, 0.3) * brain
+    regions = np.stack([cube & brain] * 3)
+    return torch.from_numpy(np.stack([image] * 4)).float(), torch.from_numpy(regions).float()
+
+
+def test_the_same_seed_gives_the_same_patch_and_another_seed_another() -> None:
+    first, second, third = (augment(*a_patch(), EVERYTHING, np.random.default_rng(seed)) for seed in (4, 4, 5))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert not torch.equal(first[0], third[0])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_values_stay_finite_regions_stay_binary_and_nested(seed: int) -> None:
+    image, regions = augment(*a_patch(), EVERYTHING, np.random.default_rng(seed))
+    assert image.shape == (4, 32, 32, 32)
+    assert torch.isfinite(image).all()
+    assert set(regions.unique().tolist()) <= {0.0, 1.0}
+    assert (regions[0] >= regions[1]).all()
+    assert (regions[1] >= regions[2]).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_without_a_mask_fault_the_outside_of_the_brain_stays_zero(seed: int) -> None:
+    image, _ = augment(*a_patch(), ALL_BUT_MASK, np.random.default_rng(seed))
+    assert (image[:, 0, 0, 0] == 0).all()
+    assert 0.05 < (image != 0).float().mean() < 0.6
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_turning_moves_the_labels_with_the_image(seed: int) -> None:
+    image, regions = turn_and_scale(*a_patch(), np.random.default_rng(seed))
+    bright = image[0] > 2.6
+    overlap = 2 * (bright & (regions[0] > 0)).sum() / (bright.sum() + regions[0].sum())
+    assert overlap > 0.95
+
+
+def test_thick_slices_blur_one_axis_and_keep_the_mean() -> None:
+    rough = torch.randn(4, 32, 32, 32, generator=torch.Generator().manual_seed(1))
+    thick = thick_slices(rough, np.random.default_rng(2))
+    changed = [index for index in range(4) if not torch.equal(thick[index], rough[index])]
+    before, after = rough[changed], thick[changed]
+    steps = sorted(
+        float((after.diff(dim=axis) ** 2).mean() / (before.diff(dim=axis) ** 2).mean()) for axis in (1, 2, 3)
+    )
+    assert changed
+    assert steps[0] < 0.35 * steps[1]
+    assert abs(float(after.mean() - before.mean())) < 0.02
+
+
+def test_a_faulty_mask_cuts_labels_with_the_image_or_leaves_a_rim_without_labels() -> None:
+    kinds = set()
+    for seed in range(20):
+        image, regions = a_patch()
+        brain = (image != 0).any(dim=0)
+        changed, labels = imperfect_brain_mask(image, regions, brain, np.random.default_rng(seed))
+        shaved = bool((changed[:, brain] == 0).all(dim=0).any())
+        kinds.add(shaved)
+        assert (labels[:, (changed == 0).all(dim=0)] == 0).all()
+        assert shaved or torch.equal(changed[:, brain], image[:, brain])
+        assert (labels[:, ~brain] == 0).all()
+    assert kinds == {True, False}
+
+
+def test_regions_of_labels_are_nested() -> None:
+    labels = np.array([[[0, 1, 2, 3]]], dtype=np.uint8)
+    assert nested_regions(labels).reshape(3, 4).tolist() == [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]]
+
+
+def test_a_patch_around_the_tumour_holds_tumour_even_at_the_edge_of_a_small_volume() -> None:
+    labels = np.zeros((20, 40, 40), dtype=np.uint8)
+    labels[19, 39, 0] = 3
+    case = PreparedCase("toy", np.ones((4, 20, 40, 40), dtype=np.float16), labels)
+    source = PatchSource(
+        [case], SamplingRecipe(patch=(24, 24, 24), batch=2, tumour_centred=1.0), AugmentationRecipe(), seed=1
+    )
+    images, regions = source.batch(0)
+    assert images.shape == (2, 4, 24, 24, 24)
+    assert regions.sum(dim=(1, 2, 3, 4)).tolist() == [3, 3]
+    assert (images[:, :, 20:] == 0).all()
