@@ -86,6 +86,7 @@ def _follow(node: NodeProcess, study_instance_uid: str, say: Say) -> dict[str, A
     deadline = time.monotonic() + _PATIENCE_SECONDS
     view = book.view(study_instance_uid)
     while time.monotonic() < deadline:
+        node.require_running()
         view = book.view(study_instance_uid)
         news = [f"  {move['to']}" for move in view["history"]]
         news += [f"    {stage} {seconds:.1f} s" for stage, seconds in view["timings_s"].items()]

@@ -16,14 +16,17 @@ from typing import Any, Self
 from bt_node.config import Config, load_config
 from bt_node.deliver.peer import Peer
 from bt_node.deliver.send import echo
+from bt_node.domain.errors import Alarm
 from bt_node.jobs import upgrade_schema
 
 _START_WITHIN_SECONDS = 60.0
 _STOP_WITHIN_SECONDS = 60.0
 
 
-class NodeStartError(RuntimeError):
-    """The node did not come up; its log says why."""
+class NodeStartError(Alarm):
+    """The node did not come up or did not stay up; its log says why."""
+
+    code = "node-start"
 
 
 def free_port() -> int:
@@ -120,9 +123,20 @@ class NodeProcess:
         """
         deadline = time.monotonic() + _START_WITHIN_SECONDS
         while not echo(self.peer, calling_ae_title, 5.0).ok:
-            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
+            self.require_running()
+            if time.monotonic() > deadline:
                 raise NodeStartError(f"The node does not answer C-ECHO; see {self.log_path}")
             pause(0.2)
+
+    def require_running(self) -> None:
+        """Notice a node that ended by itself.
+
+        Raises:
+            NodeStartError: with the end of its log.
+        """
+        if self.process is None or self.process.poll() is not None:
+            last_words = "\n".join(self.log_path.read_text(encoding="utf-8").splitlines()[-5:])
+            raise NodeStartError(f"The node ended. Its log {self.log_path} ends with:\n{last_words}")
 
     def stop(self) -> None:
         """Ask it to stop, and wait."""
