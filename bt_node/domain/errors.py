@@ -308,9 +308,9 @@ class SchemaError(Alarm):
 
     def __init__(self, current: str | None, needed: str) -> None:
         found = f"has schema revision {current}" if current else "has no schema"
-        super().__init__(
-            f"The database {found}, but this program needs revision {needed}.", remedy="Run `bt-node db upgrade`."
-        )
+        newer = current is not None and current > needed  # revisions are numbered
+        remedy = "It belongs to a newer bt-node." if newer else "Run `bt-node db upgrade`."
+        super().__init__(f"The database {found}, but this program needs revision {needed}.", remedy=remedy)
 
 
 class BookUnavailableError(Retry):

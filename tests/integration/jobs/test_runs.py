@@ -11,6 +11,8 @@ from bt_node.domain.errors import IllegalMoveError, LeaseLostError
 from bt_node.domain.result import EncodedObject, ResultKind
 from bt_node.domain.states import JobState
 from bt_node.jobs import RunRecord, StoredResult
+from bt_node.jobs.database import Database
+from bt_node.jobs.moves import move
 
 NOTHING = RunRecord()
 
@@ -68,6 +70,20 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(desk: Desk):
             write()
     view = desk.book.view(old.id)
     assert (view["state"], view["results"], view["worker"]) == ("RUNNING", [], "worker-2")
+
+
+def test_the_database_itself_refuses_a_move_with_an_old_token_or_from_another_state(desk: Desk, url: str):
+    job = desk.run()
+    database = Database(url)
+    with pytest.raises(LeaseLostError), database.write() as tx:
+        move(tx, job.id, JobState.RUNNING, JobState.READY, actor="test", token=job.token - 1)
+    with (
+        pytest.raises(IllegalMoveError, match=f"Job {job.id} is RUNNING and cannot become CANCELLED"),
+        database.write() as tx,
+    ):
+        move(tx, job.id, JobState.READY, JobState.CANCELLED, actor="test")
+    database.close()
+    assert desk.state(job.id) is JobState.RUNNING
 
 
 def test_a_job_whose_worker_keeps_dying_fails_with_the_stage_in_which_it_died(desk: Desk):
