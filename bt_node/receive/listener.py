@@ -18,6 +18,7 @@ from bt_node.receive.echo import answer_echo
 from bt_node.receive.errors import ListenError
 from bt_node.receive.negotiation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, supported_contexts
 from bt_node.receive.ports import ReceiptBook
+from bt_node.receive.pressure import bound_instance, hold_back
 from bt_node.receive.reconcile import reconcile
 from bt_node.receive.settings import ListenerSettings
 from bt_node.receive.spool import Spool
@@ -27,6 +28,8 @@ from bt_node.receive.transport import GuardedServer, WireLimits
 _log = logging.getLogger(__name__)
 
 _ACCEPT_POLL_S = 0.1
+# Beyond max_associations so many connections are heard and told why they are rejected; more are closed at once.
+_CONNECTIONS_TO_REJECT = 32
 
 
 class Listener:
@@ -104,11 +107,17 @@ class Listener:
                 evt_handlers=[
                     (evt.EVT_REQUESTED, self._requested),
                     (evt.EVT_ESTABLISHED, self._established),
+                    (evt.EVT_PDU_RECV, bound_instance, [settings.max_instance_bytes]),
+                    (evt.EVT_DIMSE_RECV, hold_back),
                     (evt.EVT_C_ECHO, answer_echo),
                     (evt.EVT_C_STORE, self._c_store),
                 ],
                 server_class=GuardedServer,
-                limits=WireLimits(settings.max_pdu_bytes, settings.network_timeout_seconds),
+                limits=WireLimits(
+                    max_pdu_bytes=settings.max_pdu_bytes,
+                    pdu_seconds=settings.network_timeout_seconds,
+                    max_connections=settings.max_associations + _CONNECTIONS_TO_REJECT,
+                ),
             )
         except OSError as error:
             raise ListenError(settings.host, settings.port, error) from error

@@ -38,6 +38,7 @@ class ListenerSettings:
         dimse_timeout_seconds: seconds a started DIMSE exchange may stand still.
         network_timeout_seconds: seconds an association may be silent, and the deadline of each single PDU.
         max_pdu_bytes: largest P-DATA-TF PDU we advertise (PS3.8 D.1) and accept.
+        max_instance_bytes: a larger data set is not taken; it is held in memory until it is complete.
     """
 
     ae_title: str = "BT_NODE"
@@ -51,6 +52,7 @@ class ListenerSettings:
     dimse_timeout_seconds: float = 60.0
     network_timeout_seconds: float = 60.0
     max_pdu_bytes: int = 128 * 1024
+    max_instance_bytes: int = 2 * 1024**3
 
     def __post_init__(self) -> None:
         _check_ae_title(self.ae_title)

@@ -33,10 +33,17 @@ class PduTooLargeError(OSError):
 
 @dataclass(frozen=True)
 class WireLimits:
-    """Largest P-DATA-TF PDU in bytes, and seconds that one PDU may take from its first to its last byte."""
+    """Limits of a server and each of its connections.
+
+    Attributes:
+        max_pdu_bytes: largest P-DATA-TF PDU.
+        pdu_seconds: what one PDU may take from its first to its last byte.
+        max_connections: connections at once, associations or not; each costs two threads.
+    """
 
     max_pdu_bytes: int
     pdu_seconds: float
+    max_connections: int
 
 
 class GuardedSocket(socket.socket):
@@ -116,6 +123,10 @@ class GuardedServer(ThreadedAssociationServer):
         """Accept one connection."""
         accepted, address = cast(socket.socket, self.socket).accept()
         return GuardedSocket(accepted, self._wire_limits), address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's signature
+        """Whether one more connection may be served; if not it is closed at once."""
+        return len(self.active_associations) < self._wire_limits.max_connections
 
     def shutdown(self) -> None:
         """Stop accepting and close the listening socket; associations go on."""

@@ -28,6 +28,7 @@ from receive_cases import (
     encoded,
     in_syntax,
     mr_slice,
+    request_only,
     running,
     send,
     send_bytes,
@@ -441,6 +442,44 @@ def test_many_interleaved_associations_store_everything_once(node):
     assert len(node.files()) == 8 * 12 + 12
     wait_until(lambda: node.listener.open_associations == 0)
     assert sorted(node.book.closed) == sorted(f"listener/{n}" for n in range(1, 9))
+
+
+def test_requests_pipelined_while_the_disk_is_slow_do_not_pile_up_in_memory(node, monkeypatch):
+    record = node.book.record_instance
+    monkeypatch.setattr(node.book, "record_instance", lambda *a: (time.sleep(0.03), record(*a)))
+    association = associate(node.port)
+    requests = 40
+    for number in range(1, requests + 1):
+        request_only(association, mr_slice(number, side=200))
+    waiting = []
+    [served] = node.listener._open()
+    while association.answers.qsize() < requests:
+        waiting.append(served.dimse.msg_queue.qsize())
+        time.sleep(0.005)
+    assert max(waiting) <= 3
+    assert {association.answers.get().Status for _ in range(requests)} == {0}
+    association.release()
+
+
+def test_a_data_set_beyond_the_limit_is_not_taken(tmp_path):
+    with running(tmp_path, max_instance_bytes=300_000) as node:
+        association = associate(node.port)
+        assert send(association, mr_slice(1, side=300)).Status == 0
+        with pytest.raises(queue.Empty):
+            send(association, mr_slice(2, side=1000), timeout=1)
+        wait_until(lambda: node.book.closed == ["listener/1"])
+        assert len(node.files()) == 1
+        association.kill()
+
+
+def test_a_flood_of_connections_is_closed_and_others_are_served_again(tmp_path):
+    with running(tmp_path, acse_timeout_seconds=1.0, max_associations=2) as node:
+        flood = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(120)]
+        time.sleep(0.5)
+        assert threading.active_count() < 120
+        for connection in flood:
+            connection.close()
+        wait_until(lambda: _can_store(node), seconds=15)
 
 
 def test_no_patient_text_is_logged_on_the_way_in(node, caplog):

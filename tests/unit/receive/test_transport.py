@@ -17,7 +17,7 @@ def pair():
     server = socket.create_server(("127.0.0.1", 0))
     peer = socket.create_connection(server.getsockname())
     accepted, _ = server.accept()
-    guarded = GuardedSocket(accepted, WireLimits(max_pdu_bytes=4096, pdu_seconds=0.4))
+    guarded = GuardedSocket(accepted, WireLimits(max_pdu_bytes=4096, pdu_seconds=0.4, max_connections=10))
     yield guarded, peer
     for each in (guarded, peer, server):
         each.close()
@@ -106,3 +106,19 @@ def test_an_unknown_pdu_type_is_handed_on_for_pynetdicom_to_refuse(pair):
 def test_answers_leave_without_delay(pair):
     guarded, _ = pair
     assert guarded.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_sender_with_nagle_is_not_made_to_wait_for_a_delayed_acknowledgement(pair):
+    """Two small writes, as a command and the end of a data set: 44 ms each time where the kernel delays its ACK."""
+    guarded, peer = pair
+    seconds = []
+    for _ in range(60):
+        started = time.monotonic()
+        peer.send(pdu(bytes(150)))
+        peer.send(pdu(bytes(250)))
+        take(guarded, 156)
+        take(guarded, 256)
+        guarded.sendall(bytes(100))
+        peer.recv(100)
+        seconds.append(time.monotonic() - started)
+    assert min(seconds[30:]) < 0.02  # the first exchanges of a connection are never delayed
