@@ -152,7 +152,7 @@ class JobBook:
 
         Raises:
             LeaseLostError: the caller does not hold the job any more; nothing was written.
-            IllegalMoveError: a run cannot end in `target`.
+            IllegalMoveError: a run without results cannot end in `target`.
         """
         with self._database.write() as tx:
             runs.finish(tx, job_id, token, target, code, reason, record, retry_in_seconds)

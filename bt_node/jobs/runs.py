@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 
+from bt_node.domain.errors import IllegalMoveError
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.domain.states import JobState
 from bt_node.jobs.database import Transaction
@@ -16,6 +17,8 @@ from bt_node.jobs.outbox import put_results, settle
 from bt_node.jobs.tables import instances, jobs
 from bt_node.jobs.timetable import reopen
 from bt_node.jobs.values import ClaimedJob, RunRecord, StoredResult
+
+_ENDS_WITHOUT_RESULTS = frozenset({JobState.READY, JobState.HELD, JobState.REJECTED, JobState.FAILED})
 
 
 def claim(tx: Transaction, worker: str, lease_seconds: float) -> ClaimedJob | None:
@@ -84,6 +87,8 @@ def finish(
 ) -> None:
     """End a run without results: READY (again, after a pause), HELD, REJECTED or FAILED."""
     job = held(tx, job_id, token)
+    if target not in _ENDS_WITHOUT_RESULTS:
+        raise IllegalMoveError(job_id, job.state, target)
     not_before = None if retry_in_seconds is None else tx.now + retry_in_seconds
     move(
         tx, job_id, JobState.RUNNING, target, actor=job.lease_worker, code=code, reason=reason, token=token,
@@ -111,7 +116,8 @@ def publish(
     """End a run with results, all or nothing; see JobBook.publish."""
     job = held(tx, job_id, token)
     if job.images > job.images_taken:
-        reopen(tx, job_id, JobState.RUNNING, job.images - job.images_taken, token)
+        new = job.images - job.images_taken
+        reopen(tx, job_id, JobState.RUNNING, new, actor=job.lease_worker, token=token)
         return JobState.RECEIVING
     target = JobState.DELIVERING if destinations else JobState.DONE
     reason = f"{len(stored)} results for {', '.join(destinations) or 'no destination'}"

@@ -45,15 +45,17 @@ def reopen_changed(tx: Transaction) -> list[int]:
     )
     moved = []
     for job_id, state, new in tx.execute(changed).all():
-        reopen(tx, job_id, JobState(state), new)
+        reopen(tx, job_id, JobState(state), new, actor=ACTOR)
         moved.append(job_id)
     return moved
 
 
-def reopen(tx: Transaction, job_id: int, source: JobState, new_images: int, token: int | None = None) -> None:
+def reopen(
+    tx: Transaction, job_id: int, source: JobState, new_images: int, *, actor: str, token: int | None = None
+) -> None:
     """Move a job back to RECEIVING, because it has new images; what was found in the old ones is dropped."""
     reason = f"{new_images} new images arrived"
-    move(tx, job_id, source, JobState.RECEIVING, actor=ACTOR, reason=reason, token=token, **FRESH_INPUTS)
+    move(tx, job_id, source, JobState.RECEIVING, actor=actor, reason=reason, token=token, **FRESH_INPUTS)
 
 
 def expire_leases(tx: Transaction, max_attempts: int) -> list[int]:
