@@ -119,6 +119,8 @@ class _Collected:
         if not series_uid:
             self.set_aside.append(SetAside("", None, f"instance {sop_uid} ends before its SeriesInstanceUID", 1))
             return
+        # The caller's UID is the one by which the file is found again.
+        ds.SOPInstanceUID = sop_uid
         self.studies[text(ds, "StudyInstanceUID")] += 1
         _sort_in(self.by_series[series_uid], ds, has_pixels=has_pixels)
 

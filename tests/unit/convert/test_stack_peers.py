@@ -63,6 +63,8 @@ def assert_same_image(volume: Volume, image: SimpleITK.Image, *, relative: float
     places = volume.grid.index_to_world(corners)
     index = np.rint(theirs.world_to_index(places)).astype(int)
     assert np.abs(theirs.index_to_world(index) - places).max() <= TOLERANCE_MM
+    assert (index >= 0).all()
+    assert (index < other.shape).all()
     # Corners agree and both are regular, so axes only swap and flip: which, tell the steps of one voxel.
     steps = np.rint(
         theirs.world_to_index(volume.grid.index_to_world(np.eye(3))) - _index_of_origin(theirs, volume.grid)
