@@ -1,8 +1,14 @@
 """How bright each tissue is on T1, T1c, T2 and FLAIR, and how a scanner blurs, shades and roughens the picture.
 
-The brain and tumour numbers are z-scores inside the brain, set so that a rendered head shows the medians that we
-measured on 15 cases of BraTS 2018 (bench/phantom_intensities.md); those outside the brain follow one clinical 1.5 T
-study. Adding the sequence's mean over standard deviation (`_BRAIN_MEAN`) makes them proportional to signal.
+The table below was set until a rendered, skull-stripped head showed about the same medians (z-scores inside the brain)
+as 15 cases of BraTS 2018, where we measured for T1, T1c, T2, FLAIR (white, grey and fluid by clustering, far from the
+tumour):
+
+    white 0.57 0.24 -0.66 -0.18     grey -0.23 -0.09 -0.01 0.25      fluid -1.50 -1.02 1.59 -1.18
+    NCR  -0.32 -0.27 2.21 2.31      ED    0.23 -0.09 0.66 2.07       ET    -0.03 1.60 1.26 2.00
+
+and mean over standard deviation in the brain of 3.7, 3.9, 2.8, 2.9. Tissues outside the brain follow one clinical
+1.5 T study. Signal is the table's number plus `_BRAIN_MEAN`, which makes it proportional to what a coil receives.
 """
 
 from __future__ import annotations
