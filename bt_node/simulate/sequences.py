@@ -1,7 +1,7 @@
 """How bright each tissue is on T1, T1c, T2 and FLAIR, and how a scanner blurs, shades and roughens the picture.
 
-The table below was set until a rendered, skull-stripped head showed about the same medians (z-scores inside the brain)
-as 15 cases of BraTS 2018, where we measured for T1, T1c, T2, FLAIR (white, grey and fluid by clustering, far from the
+The table below was set until a rendered, skull-stripped head had about the medians (z-scores inside the brain) of
+15 cases of BraTS 2018, where we measured for T1, T1c, T2, FLAIR (white, grey and fluid by clustering, far from the
 tumour):
 
     white 0.57 0.24 -0.66 -0.18     grey -0.23 -0.09 -0.01 0.25      fluid -1.50 -1.02 1.59 -1.18
