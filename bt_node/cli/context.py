@@ -75,9 +75,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     """Print a table for people; text wraps inside its cell and nothing is cut off."""
     from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
 
-    table = Table(*columns, title=title, title_justify="left")
+    console = Console()
+    if title:  # as a line of its own: inside a narrow table it would be broken into pieces
+        console.print(escape(title), style="bold")
+    table = Table(*(Column(name, overflow="fold") for name in columns))
     for row in rows:
         table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
-    Console().print(table)
+    console.print(table)

@@ -1,0 +1,82 @@
+"""There is no Docker engine where the tests run, so the Dockerfile's steps are replayed in a clean directory.
+
+What COPY names is copied and nothing else; pip installs the package from it into an environment of its own (the
+dependencies are borrowed from the environment of the tests); then the image's commands run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bt_node.config import load_config
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+
+
+def replay_copies(image: Path) -> None:
+    for line in re.findall(r"^COPY (.+)$", DOCKERFILE, re.MULTILINE):
+        *sources, target = line.split()
+        for source in sources:
+            origin = REPOSITORY / source
+            destination = image / target
+            if origin.is_dir():
+                ignore = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(origin, destination, dirs_exist_ok=True, ignore=ignore)
+                continue
+            place = destination / origin.name if target.endswith("/") else destination
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(origin, place)
+
+
+@pytest.mark.e2e
+def test_the_steps_of_the_dockerfile_give_a_node_that_passes_its_own_check(tmp_path: Path) -> None:
+    image, home = tmp_path / "image", tmp_path / "home"
+    replay_copies(image)
+    assert not (image / "tests").exists()
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    borrowed = Path(sysconfig.get_path("purelib"))
+    site = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    (site / "borrowed.pth").write_text(f"{borrowed}\n")
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", "."]
+    subprocess.run(install, cwd=image, check=True)
+    settings = re.findall(r"(BT_NODE_\w+)=(\S+)", DOCKERFILE)
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(("BT_NODE_", "PYTHONPATH"))},
+        **{key: value.replace("/var/lib/bt-node", str(home)) for key, value in settings},
+        "BT_NODE_STORAGE__MIN_FREE_MIB": "1",
+        "BT_NODE_DESTINATIONS": "[]",
+    }
+    home.mkdir()
+    base = [tmp_path / "venv" / "bin" / "bt-node", "--config", image / "config.toml"]
+    for arguments in (["db", "upgrade"], ["models", "list"], ["check"]):
+        ran = subprocess.run(
+            [*base, *arguments], cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    where = "import bt_node; print(bt_node.__file__)"
+    loaded = subprocess.run(
+        [python, "-c", where], cwd=home, env=environment, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.startswith(str(image)), "the replay must not borrow the package itself"
+
+
+def test_the_configuration_inside_the_compose_file_is_sound(tmp_path: Path) -> None:
+    text = (REPOSITORY / "compose.yaml").read_text(encoding="utf-8")
+    block = text.split("content: |\n")[1].split("\nvolumes:")[0]
+    embedded = "\n".join(line.removeprefix("      ") for line in block.splitlines())
+    tomllib.loads(embedded)
+    path = tmp_path / "config.toml"
+    path.write_text(embedded)
+    config = load_config(path, {})
+    assert config.destinations[0].ae_title == config.sources[0].ae_title == "ORTHANC"
