@@ -16,6 +16,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from bt_node.domain.errors import GeometryError, SpoolFileMissingError
+from bt_node.encode.quiet import no_patient_text
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.results import encode_results
 
@@ -181,3 +182,11 @@ def test_sources_in_other_transfer_syntaxes_are_read(tmp_path: Path, syntax: str
     for dataset in _encoded(request):
         assert dataset.OtherPatientIDsSequence[0].PatientID == "OLD-1"
         assert dataset.PatientWeight == 70.5
+
+
+def test_libraries_may_speak_again_once_patient_text_is_out_of_reach(caplog: pytest.LogCaptureFixture) -> None:
+    library = logging.getLogger("highdicom.base")
+    with no_patient_text():
+        library.warning("invalid: Doe^Jane")
+    library.warning("harmless")
+    assert [record.message for record in caplog.records] == ["harmless"]
