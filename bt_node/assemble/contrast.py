@@ -171,7 +171,7 @@ def _order_twins(twins: Sequence[Candidate], verdicts: dict[Candidate, Contrast]
             ),
         )
     for candidate in last:
-        why = f"nothing names contrast, but it is {_later(candidate, first[0], clock)} with the same settings"
+        why = f"nothing names contrast, but it {_later(candidate, first[0], clock)} with the same settings"
         verdicts.setdefault(candidate, Contrast(True, f"{why}: the later one is after contrast", BY_ORDER))
     for candidate in (c for run in runs[1:-1] for c in run):
         why = "lies between the earliest and the latest of equal acquisitions: before or after contrast is not known"
@@ -204,6 +204,6 @@ def _runs(ordered: Sequence[Candidate], times: Mapping[Candidate, float]) -> lis
 def _later(candidate: Candidate, first: Candidate, clock: _Clock) -> str:
     now, then = clock.time(candidate), clock.time(first)
     if now is None or then is None:
-        return f"numbered after {first.name} (acquisition times are not usable)"
+        return f"is numbered after {first.name} (acquisition times are not usable)"
     minutes, seconds = divmod(round(now - then), 60)
-    return f"acquired {minutes} min {seconds} s after {first.name}"
+    return f"was acquired {minutes} min {seconds} s after {first.name}"

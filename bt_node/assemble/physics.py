@@ -78,11 +78,11 @@ _WINDOWS: tuple[_Window, ...] = (
     _Window(Weighting.T1, strong=False, te=(0, 10), tr=(15, 60), gradient=True),  # so does angiography
     _Window(None, strong=False, gradient=True),
     _Window(Weighting.T1, strong=True, te=(0, 35), tr=(200, 1300)),
-    _Window(Weighting.PD, strong=True, te=(0, 60), tr=(2000, math.inf)),
+    _Window(Weighting.PD, strong=True, te=(0, 60), tr=(2000, math.inf), ti=_ABSENT),
     _Window(Weighting.FLAIR, strong=False, te=(65, math.inf), tr=(4000, math.inf), ti=_ABSENT, inversion=True),
     # A FLAIR whose TI is not recorded looks like a T2 of very long TR.
-    _Window(Weighting.T2, strong=True, te=(65, math.inf), tr=(1000, 7500)),
-    _Window(Weighting.T2, strong=False, te=(65, math.inf), tr=(7500, math.inf)),
+    _Window(Weighting.T2, strong=True, te=(65, math.inf), tr=(1000, 7500), ti=(0, 1000)),
+    _Window(Weighting.T2, strong=False, te=(65, math.inf), tr=(7500, math.inf), ti=(0, 1000)),
 )
 _SHORTEST_SPIN_ECHO_TR_MS = 100.0
 _WHOLE_MS_FROM = 100.0

@@ -79,7 +79,7 @@ BEFORE_AND_AFTER = re.compile(
 CONTRAST_ABSENT = _words(
     ("without contrast", _alone(
         rf"(?:without|w ?/ ?o|wo|no|non|un|minus) ?{_AGENT}", r"noncon\w*", r"nocon\w*", r"unenh\w*",
-        r"non ?enh\w*", "w ?/ ?o", "without", "plain")),
+        r"non ?enh\w*", "w ?/ ?o", "wo", "without", "plain")),
     ("before contrast", _alone(
         rf"(?:pre|before|prior to) ?{_AGENT}", "pre(?! ?op| ?sat| ?frontal)", r"precon\w*", r"pregad\w*")),
     ("native", _alone("nativ[aeo]?", "nat", "basale?(?! gang)", "blanco", "diretta", "simple", r"нативн\w*")),
@@ -125,8 +125,8 @@ EXCLUDED_WORDS = _words(
     ("calibration scan", _alone(
         "cal", r"calib\w*", r"(?:sense|asset|coil) ?(?:ref\w*|survey|cal\w*)", "ref ?scan", r"shim\w*")),
     ("field map", _alone(r"field ?map\w*", r"(?:tfl ?)?b[01] ?map\w*", r"gre ?field\w*")),
-    ("subtraction", _alone("subs?", r"su[bs]s?tra?\w*", r"soustr\w*", r"sottr\w*")),
-    ("maximum intensity projection", _alone("mips?", "mi?nip", "max ?ip", "thin ?mip", r"proj\w*")),
+    ("subtraction", _alone(r"subs?(?! ?\d)", r"su[bs]s?tra?\w*", r"soustr\w*", r"sottr\w*")),
+    ("maximum intensity projection", _alone("mips?", "mi?nip", "max ?ip", "thin ?mip", "proj(?:ections?)?")),
     ("apparent diffusion coefficient", _alone("[de]?adc", "e ?adc", r"dapp?ar\w*")),
     ("diffusion", _alone(
         "dwi?", "dti", "dsi", "hardi", "noddi", "diff", r"diffu\w*", r"dyfuz\w*", r"difu[sz]\w*", r"trace\w*",
@@ -163,6 +163,7 @@ BODY_WORDS = _words(
     ("joint", _alone(
         "knees?", r"knie\w*", "genoux?", "ginocchio", "rodilla", "joelho", r"kolan\w*", "hips?", "hanche", "hombro",
         r"shoulder\w*", r"schulter\w*", "epaule", "spalla", "ankle", "wrist", "elbow")),
+    ("neck", _alone("neck", "hals", "cou", "collo", "cuello", "pescoco", r"szyj\w*", r"carotid\w*")),
     ("body", _alone(
         r"abdom\w*", "liver", "leber", "foie", r"pelvi\w*", "becken", r"prostat\w*", "breast", r"mamm\w*", "cardiac",
         "heart", "herz")),

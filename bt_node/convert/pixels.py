@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pydicom
 from pydicom.encaps import get_frame
 from pydicom.errors import InvalidDicomError
@@ -67,8 +66,8 @@ class Instance:
         with _as_pixel_data_error(self._uid):
             self._refuse_other_than_monochrome2()
             self._refuse_cut_off_stream(facts.frame)
-            stored = pixel_array(self._dataset, index=facts.frame, raw=True)
-            stored = self._as_stored(np.asarray(stored))
+            # pydicom clears the bits above BitsStored, where old files keep an overlay (PS3.5 8.1.1).
+            stored = np.asarray(pixel_array(self._dataset, index=facts.frame, raw=True))
         if stored.shape != (facts.rows, facts.columns):
             raise PixelDataError(
                 self._uid, f"the frame is {stored.shape}, the header says {facts.rows, facts.columns}"
@@ -92,20 +91,6 @@ class Instance:
         stream = get_frame(self._dataset.PixelData, frame, number_of_frames=frames)
         if _END_OF_IMAGE not in stream[-_LONGEST_PADDING:]:
             raise PixelDataError(self._uid, f"frame {frame + 1} ends before its end-of-image marker")
-
-    def _as_stored(self, decoded: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Clear the bits above BitsStored of native data, which may hold an overlay (PS3.5 8.1.1)."""
-        if decoded.dtype.kind not in "iu" or self._dataset.file_meta.TransferSyntaxUID.is_compressed:
-            return decoded
-        stored, high = int(self._dataset.BitsStored), int(self._dataset.get("HighBit", self._dataset.BitsStored - 1))
-        if stored >= int(self._dataset.BitsAllocated):
-            return decoded
-        bits = decoded.astype(np.int64) >> (high + 1 - stored)
-        bits &= (1 << stored) - 1
-        if int(self._dataset.PixelRepresentation):
-            sign = 1 << (stored - 1)
-            bits = (bits ^ sign) - sign
-        return bits
 
 
 def open_instance(sop_instance_uid: str, path: Path) -> Instance:

@@ -127,10 +127,19 @@ def test_words_that_contradict_the_agent_are_not_resolved_by_guessing() -> None:
 
 def test_a_protocol_name_that_names_the_examination_says_nothing_about_a_series() -> None:
     series = [
-        replace(s, protocol_name="BRAIN WITH CONTRAST T1 T2 FLAIR")
-        for s in (mr_series(3, "AX A", minute=3, **SE_T1), mr_series(9, "AX B", minute=9, **SE_T1), T2, FLAIR)
+        replace(s, protocol_name="BRAIN WITH CONTRAST") for s in (mr_series(3, "AX T1", minute=3, **SE_T1), T2, FLAIR)
     ]
-    assert Role.T1C not in choose_roles(study(*series)).choices
+    assignment = choose_roles(study(*series))
+    assert chosen_numbers(assignment)[Role.T1] == 3
+    assert assignment.missing == (Role.T1C,)
+
+
+def test_two_equal_t1_before_their_named_twin_are_both_before_contrast_and_a_person_decides() -> None:
+    first, again = (mr_series(n, "T1 tra", minute=n, **SE_T1) for n in (3, 4))
+    named = mr_series(9, "T1 tra +C", minute=9, **SE_T1)
+    assignment = choose_roles(study(first, again, named, T2, FLAIR))
+    assert chosen_numbers(assignment)[Role.T1C] == 9
+    assert [ambiguity.role for ambiguity in assignment.ambiguous] == [Role.T1]
 
 
 def test_a_protocol_name_of_its_own_names_a_series_without_description() -> None:
