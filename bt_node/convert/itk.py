@@ -23,8 +23,13 @@ def array_to_itk(array: npt.NDArray[Any], grid: Grid) -> sitk.Image:
     image = sitk.GetImageFromArray(np.ascontiguousarray(values))
     image.SetSpacing(grid.spacing)
     image.SetOrigin(grid.origin)
-    image.SetDirection(grid.direction)
+    image.SetDirection(_direction(grid))
     return image
+
+
+def _direction(grid: Grid) -> tuple[float, ...]:
+    """Direction cosines without values below 1e-12: ITK's inverse of a matrix with a 1e-296 in it fails silently."""
+    return tuple(round(cosine, 12) for cosine in grid.direction)
 
 
 def volume_to_itk(volume: Volume) -> sitk.Image:
@@ -73,7 +78,7 @@ def resample(
         interpolator,
         grid.origin,
         grid.spacing,
-        grid.direction,
+        _direction(grid),
         0.0,
         image.GetPixelID(),
     )
