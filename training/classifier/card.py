@@ -34,7 +34,7 @@ def model_card(recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapp
         f"# {recipe.name} {recipe.version}: tumour type from 2D slices",
         "Written by `python -m training classifier export` from the run's own files; edits here will be overwritten.",
         "## What it is",
-        _what(recipe, metrics),
+        _what(recipe, metrics, facts),
         "## Limits",
         _LIMITS,
         "## Data",
@@ -51,11 +51,12 @@ def model_card(recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapp
     return "\n\n".join(parts) + "\n"
 
 
-def _what(recipe: ClassifierRecipe, metrics: Mapping[str, Any]) -> str:
-    size = recipe.input.size
+def _what(recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    size, given = recipe.input.size, facts.get("pretrained_sha256")
+    start = f"weights with SHA-256 {given}" if given else "random weights"
     return (
-        f"{_NETWORKS[recipe.network.architecture]}, {size}×{size} pixels, three equal channels, trained from random "
-        f"weights. Classes: {', '.join(metrics['classes'])}. A slice is cut to the head's bounding box, padded to a "
+        f"{_NETWORKS[recipe.network.architecture]}, {size}×{size} pixels, three equal channels, from {start}. "
+        f"Classes: {', '.join(metrics['classes'])}. A slice is cut to the head's bounding box, padded to a "
         "square, scaled by its percentiles and resized (`bt_node/infer/picture.py`, the same code in training). "
         f"Probabilities are the softmax of the logits over a temperature of {metrics['temperature']:.3f}; those of "
         "several slices of a study are averaged."

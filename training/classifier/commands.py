@@ -29,7 +29,7 @@ from training.classifier.volumes import load_slices
 from training.runs import read_json, write_json
 from training.segmenter.cases import CaseError, find_brats2018, split_by_case
 
-METRICS = "metrics.json"
+METRICS, DATA = "metrics.json", "data.json"
 
 
 def main(arguments: list[str]) -> int:
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         recipe = read_recipe(options.recipe)
-        use_threads(recipe.threads)
+        use_threads(options.threads)
         _COMMANDS[options.command](recipe, options)
     except (RecipeError, DataError, CaseError, BtNodeError) as error:
         print(error, file=sys.stderr)
@@ -71,8 +71,10 @@ def _train(recipe: ClassifierRecipe, options: argparse.Namespace) -> None:
     run: Path = options.run
     _open_run(recipe, options.recipe, run)
     data, facts = load_data(recipe, options.data, run / "cache")
-    write_json(run / "data.json", facts)
     trainer = Trainer(recipe, data, run, choose_device(options.device))
+    if options.pretrained is not None:
+        facts["pretrained_sha256"] = trainer.start_from(options.pretrained)
+    write_json(run / DATA, facts)
     slices = 0 if data.train_slices is None else len(data.train_slices)
     print(
         f"{len(data.train)} pictures and {slices} slices to learn from, {len(data.validation)} pictures to validate; "
@@ -96,9 +98,8 @@ def _open_run(recipe: ClassifierRecipe, path: Path, run: Path) -> None:
 
 
 def _evaluate(recipe: ClassifierRecipe, options: argparse.Namespace) -> None:
-    data, facts = load_data(recipe, options.data, options.run / "cache")
+    data, _ = load_data(recipe, options.data, options.run / "cache")
     metrics = evaluate(recipe, data, options.run, choose_device(options.device))
-    write_json(options.run / "data.json", facts)
     write_json(options.run / METRICS, metrics)
     for part in ("pictures", "slices"):
         if part in metrics:
@@ -108,7 +109,7 @@ def _evaluate(recipe: ClassifierRecipe, options: argparse.Namespace) -> None:
 def _export(recipe: ClassifierRecipe, options: argparse.Namespace) -> None:
     if not (options.run / METRICS).exists():
         raise DataError(f"{options.run} holds no {METRICS}; evaluate first")
-    metrics, facts = read_json(options.run / METRICS), read_json(options.run / "data.json")
+    metrics, facts = read_json(options.run / METRICS), read_json(options.run / DATA)
     command = (
         f"python -m training classifier train --recipe training/recipes/{options.recipe.name} --data DIR --run DIR"
     )
@@ -135,7 +136,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--recipe", type=Path, required=True)
         command.add_argument("--data", type=Path, required=True, help="folder that holds what [data] names")
         command.add_argument("--run", type=Path, required=True, help="folder of the run; made if absent")
-        command.add_argument("--device", default="auto")
+        command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+        # On cores that other programs share, a second thread mostly waits for the first.
+        command.add_argument("--threads", type=int, default=0, help="0: all cores")
+        if name == "train":
+            command.add_argument("--pretrained", type=Path, help="safetensors in torchvision's layout to start from")
         if name == "export":
             command.add_argument("--release", type=Path, required=True, help="folder to write")
     return parser

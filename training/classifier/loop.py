@@ -28,6 +28,7 @@ from training.classifier.metrics import (
     three_class_balanced_accuracy,
 )
 from training.classifier.pictures import CLASSES, Bytes, Pictures
+from training.classifier.pretrained import load_pretrained
 from training.classifier.recipe import ClassifierRecipe, SamplingRecipe
 from training.runs import MetricsTable, TimeLeft, load_tensors, save_tensors
 
@@ -80,6 +81,12 @@ class Trainer:
         )
         self.weights = class_weights(data, recipe.sampling).to(device)
         self.progress = Progress()
+
+    def start_from(self, path: Path) -> str:
+        """Begin with a user's weights instead of random ones; returns their SHA-256. A checkpoint still wins."""
+        sha256 = load_pretrained(self.network, path)
+        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        return sha256
 
     @property
     def steps_per_epoch(self) -> int:

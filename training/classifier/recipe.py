@@ -116,7 +116,6 @@ class ClassifierRecipe(_Table):
     name: str
     version: str
     seed: int
-    threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
     data: DataRecipe
     network: NetworkRecipe
     input: InputRecipe = InputRecipe()

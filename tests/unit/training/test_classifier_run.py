@@ -1,0 +1,262 @@
+"""The classifier's training, end to end, on generated shapes of four kinds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from bt_node.domain.tumour import TumourType
+from bt_node.infer.classifier import load_classifier, read_picture
+from bt_node.infer.networks.build import build_network
+from bt_node.infer.release import read_release
+from training.__main__ import main
+from training.classifier.commands import load_data
+from training.classifier.loop import LAST, Trainer, draw_epoch, expected_counts
+from training.classifier.pictures import CLASSES, DataError, check_split, read_table
+from training.classifier.pretrained import load_pretrained
+from training.classifier.recipe import ClassifierRecipe, RecipeError, read_recipe
+
+RECIPE = """
+name = "toy"
+version = "1"
+seed = 5
+[data]
+[[data.sources]]
+name = "generated shapes"
+classes = ["glioma", "meningioma", "pituitary", "no_tumour"]
+citation = "none"
+licence = "Apache-2.0"
+[network]
+architecture = "efficientnet_b0"
+[network.arguments]
+dropout = 0.0
+stochastic_depth = 0.0
+[input]
+size = 32
+[sampling]
+batch = 8
+[augmentation]
+rotation_deg = 5.0
+gamma = 0.1
+[[stages]]
+epochs = {epochs}
+size = 32
+[optimiser]
+learning_rate = 1e-3
+warmup_steps = 4
+ema_decay = 0.9
+patience = 20
+"""
+
+
+def shape(kind: TumourType, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A head with a mark whose kind any eye tells: a spot, a ring, a bar, or nothing."""
+    y, x = np.mgrid[:48, :48]
+    picture = 70.0 * (np.hypot((y - 24) / 22, (x - 24) / 20) < 1)
+    row, column = generator.integers(18, 30, size=2)
+    distance = np.hypot(y - row, x - column)
+    mark = {
+        TumourType.GLIOMA: distance < 8,
+        TumourType.MENINGIOMA: abs(distance - 9) < 2,
+        TumourType.PITUITARY: abs(y - row) < 3,
+        TumourType.NONE: np.zeros_like(picture, dtype=bool),
+    }[kind]
+    picture = np.where(mark & (picture > 0), 200.0, picture) + generator.uniform(0, 8, picture.shape)
+    return picture.astype(np.uint8)
+
+
+def write_data(folder: Path, train: int = 16, validation: int = 4) -> Path:
+    """A data folder in the layout of split.csv."""
+    pictures = folder / "classification"
+    generator = np.random.default_rng(1)
+    rows = []
+    for kind in CLASSES:
+        (pictures / kind.value).mkdir(parents=True)
+        for number in range(train + validation):
+            name = f"{kind.value}/{number:04d}.png"
+            Image.fromarray(shape(kind, generator)).save(pictures / name)
+            rows.append([name, kind.value, number, "train" if number < train else "val"])
+    with (pictures / "split.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "class", "number", "split"], *rows])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def toy_recipe(folder: Path, epochs: int) -> ClassifierRecipe:
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE.format(epochs=epochs))
+    return read_recipe(path)
+
+
+def trainer(recipe: ClassifierRecipe, data_folder: Path, run: Path) -> Trainer:
+    run.mkdir(exist_ok=True)
+    data, _ = load_data(recipe, data_folder, run / "cache")
+    return Trainer(recipe, data, run, torch.device("cpu"))
+
+
+def test_the_three_commands_turn_a_folder_into_a_release_that_the_node_loads(
+    tmp_path: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy_recipe(tmp_path, epochs=9)
+    shared = ["--recipe", f"{tmp_path}/recipe.toml", "--data", str(data_folder), "--run", f"{tmp_path}/run"]
+    shared += ["--threads", "1", "--device", "cpu"]
+    assert main(["classifier", "train", *shared]) == 0
+    assert main(["classifier", "evaluate", *shared]) == 0
+    assert main(["classifier", "export", *shared, "--release", f"{tmp_path}/toy-1"]) == 0
+
+    losses = [float(row["loss"]) for row in csv.DictReader(io.StringIO((tmp_path / "run/metrics.csv").read_text()))]
+    assert losses[-1] < losses[0] * 0.8
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["pictures"]["balanced_accuracy"] > 0.5  # chance is 0.25
+
+    release = read_release(tmp_path / "toy-1")
+    classifier = load_classifier(release, torch.device("cpu"))
+    rows = [entry for entry in read_table(data_folder / "classification") if entry.split == "val"]
+    named = [classifier.classify([read_picture(data_folder / "classification" / row.path)]).top for row in rows]
+    confusion = np.zeros((4, 4), dtype=int)
+    for row, answer in zip(rows, named, strict=True):
+        confusion[CLASSES.index(row.kind), CLASSES.index(answer)] += 1
+    # The released half-precision weights, through the node's own door, make the confusion matrix that was told.
+    assert confusion.tolist() == metrics["pictures"]["confusion"]
+    card = (tmp_path / "toy-1/MODEL_CARD.md").read_text()
+    assert f"balanced accuracy {metrics['pictures']['balanced_accuracy']:.3f}" in card
+    assert "not for diagnosis" in card
+    assert "best: epoch" in capsys.readouterr().out
+
+
+def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_weights(tmp_path: Path, data_folder: Path) -> None:
+    recipe = toy_recipe(tmp_path, epochs=3)
+    trainer(recipe, data_folder, tmp_path / "whole").train()
+
+    class CutOffError(Exception):
+        pass
+
+    cut = trainer(recipe, data_folder, tmp_path / "cut")
+    epoch_of = cut._epoch
+
+    def until_the_third(epoch: int) -> float:
+        if epoch == 2:
+            raise CutOffError
+        return epoch_of(epoch)
+
+    cut._epoch = until_the_third  # type: ignore[method-assign]
+    with pytest.raises(CutOffError):
+        cut.train()
+    trainer(recipe, data_folder, tmp_path / "cut").train()
+
+    whole, resumed = load_file(tmp_path / "whole" / LAST), load_file(tmp_path / "cut" / LAST)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert (tmp_path / "whole/metrics.csv").read_text() == (tmp_path / "cut/metrics.csv").read_text()
+
+
+def test_a_run_folder_of_another_recipe_is_not_touched(
+    tmp_path: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/recipe.json").write_text('{"name": "other"}')
+    toy_recipe(tmp_path, epochs=1)
+    arguments = ["--recipe", f"{tmp_path}/recipe.toml", "--data", str(data_folder), "--run", f"{tmp_path}/run"]
+    assert main(["classifier", "train", *arguments, "--threads", "1"]) == 2
+    assert "another recipe" in capsys.readouterr().err
+    assert (tmp_path / "run/recipe.json").read_text() == '{"name": "other"}'
+
+
+def test_evaluate_and_export_say_what_must_come_first(
+    tmp_path: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy_recipe(tmp_path, epochs=1)
+    shared = ["--recipe", f"{tmp_path}/recipe.toml", "--data", str(data_folder), "--run", f"{tmp_path}/run"]
+    assert main(["classifier", "evaluate", *shared]) == 2
+    assert "train first" in capsys.readouterr().err
+    assert main(["classifier", "export", *shared, "--release", f"{tmp_path}/x"]) == 2
+    assert "evaluate first" in capsys.readouterr().err
+
+
+def test_an_epoch_shows_each_tumour_once_and_the_weights_balance_the_classes(
+    tmp_path: Path, data_folder: Path
+) -> None:
+    recipe = toy_recipe(tmp_path, epochs=1)
+    recipe = recipe.model_copy(update={"sampling": recipe.sampling.model_copy(update={"no_tumour_pictures": 8})})
+    built = trainer(recipe, data_folder, tmp_path / "run")
+    counts = expected_counts(built.data, recipe.sampling)
+    assert counts == [16, 16, 16, 8]
+    assert (built.weights * torch.tensor(counts)).tolist() == pytest.approx([14.0] * 4)
+    shown = np.concatenate(
+        [labels for _, labels in draw_epoch(built.data, recipe.sampling, np.random.default_rng(0))]
+    )
+    assert len(shown) == 56  # seven whole batches of 8
+
+
+def test_the_same_file_in_both_parts_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_data(tmp_path, train=2, validation=1) / "classification"
+    (folder / "glioma/0002.png").write_bytes((folder / "glioma/0000.png").read_bytes())
+    with pytest.raises(DataError, match=r"glioma/0000.png \(train\) = glioma/0002.png \(val\)"):
+        check_split(folder, read_table(folder))
+
+
+def test_all_pictures_that_cannot_be_used_are_named_together(tmp_path: Path) -> None:
+    folder = write_data(tmp_path, train=2, validation=1)
+    (folder / "classification/glioma/0000.png").write_text("no picture")
+    Image.fromarray(np.zeros((40, 40), dtype=np.uint8)).save(folder / "classification/pituitary/0001.png")
+    with pytest.raises(DataError, match=r"(?s)2 picture\(s\).*glioma/0000.*pituitary/0001"):
+        load_data(toy_recipe(tmp_path, epochs=1), folder, tmp_path / "cache")
+
+
+def test_a_table_with_an_unknown_class_or_a_path_twice_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "split.csv"
+    table.write_text("path,class,split\na.png,lymphoma,train\n")
+    with pytest.raises(DataError, match="lymphoma"):
+        read_table(tmp_path)
+    table.write_text("path,class,split\na.png,glioma,train\na.png,glioma,val\n")
+    with pytest.raises(DataError, match="twice"):
+        read_table(tmp_path)
+
+
+def test_a_recipe_with_mistakes_lists_them_all(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.format(epochs=0).replace("gamma = 0.1", "gama = 0.1"))
+    with pytest.raises(RecipeError, match=r"(?s)mistake\(s\).*gama.*epochs"):
+        read_recipe(path)
+
+
+def test_the_released_recipe_is_sound() -> None:
+    recipe = read_recipe(Path(__file__).parents[3] / "training/recipes/classifier.toml")
+    assert recipe.input.size == 224
+    assert recipe.size_in(0) < recipe.size_in(recipe.epochs - 1) == 224
+
+
+def test_imagenet_weights_fill_everything_but_the_last_layer(tmp_path: Path) -> None:
+    given = build_network("efficientnet_b0", {"classes": 1000}).state_dict()
+    save_file(given, tmp_path / "imagenet.safetensors")
+    network = build_network("efficientnet_b0", {"classes": 4})
+    head = network.classifier[1].weight.clone()
+    load_pretrained(network, tmp_path / "imagenet.safetensors")
+    filled = network.state_dict()
+    assert torch.equal(filled["classifier.1.weight"], head)
+    assert all(torch.equal(filled[name], given[name]) for name in given if not name.startswith("classifier."))
+
+
+def test_weights_of_another_backbone_are_refused_with_names(tmp_path: Path) -> None:
+    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "resnet.safetensors")
+    network = build_network("efficientnet_b0", {"classes": 4})
+    with pytest.raises(DataError, match=r"does not fit EfficientNetB0: .* more"):
+        load_pretrained(network, tmp_path / "resnet.safetensors")
