@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 _PIXEL_DATA = 0x7FE00010
 _BESIDE_PIXELS = frozenset({0x7FE00001, 0x7FE00002, _PIXEL_DATA})  # offset tables (PS3.5 A.4) and the pixels
 _TRAILING_PADDING = 0xFFFCFFFC
+_DERIVATION_DESCRIPTION = 0x00082111  # dcmtk and others write "Lossless JPEG compression, …" into it
 _TEXT_VRS = frozenset(
     {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
 )
@@ -70,6 +71,8 @@ def _same(one: Encoded, other: Encoded) -> bool:
     hints = _told_vrs(plain_one, encoding_one) | _told_vrs(plain_other, encoding_other)
     left = _normal_form(plain_one, encoding_one, hints)
     right = _normal_form(plain_other, encoding_other, hints)
+    if _is_native(one) != _is_native(other):
+        left, right = left.without(_DERIVATION_DESCRIPTION), right.without(_DERIVATION_DESCRIPTION)
     if left.facts != right.facts:
         return False
     if left.pixels is None or right.pixels is None:
@@ -92,6 +95,10 @@ def _told_vrs(data: bytes, encoding: Encoding) -> dict[int, str]:
 class _NormalForm:
     facts: list[tuple[int, int, bytes]]
     pixels: bytes | None
+
+    def without(self, tag: int) -> _NormalForm:
+        """This form less a top-level element."""
+        return _NormalForm([fact for fact in self.facts if fact[:2] != (0, tag)], self.pixels)
 
 
 def _normal_form(data: bytes, encoding: Encoding, hints: dict[int, str]) -> _NormalForm:

@@ -85,6 +85,12 @@ def test_lossy_or_broken_pixels_are_another_object():
     assert not same_object(as_sent(mr_slice()), as_sent(mr_slice(), uid.JPEG2000))
 
 
+def test_a_derivation_description_matters_unless_a_compressor_added_it():
+    described = mr_slice(DerivationDescription="Lossless JPEG compression")
+    assert same_object(as_sent(mr_slice()), as_sent(described, uid.JPEGLSLossless))
+    assert not same_object(as_sent(mr_slice()), as_sent(described, uid.ImplicitVRLittleEndian))
+
+
 def test_what_cannot_be_read_is_another_object():
     assert not same_object(as_sent(mr_slice()), Encoded(b"\1\2\3", uid.ExplicitVRLittleEndian))
     assert not same_object(as_sent(mr_slice()), Encoded(b"\1\2\3", uid.DeflatedExplicitVRLittleEndian))
