@@ -42,6 +42,7 @@ def associate(
 
     def on_open(event: evt.Event) -> None:
         connected.append(time.monotonic())
+        _limit_blocking(event, timeout_s)
         _set_option(event, "TCP_NODELAY")  # a small last fragment must not wait for the peer's acknowledgement
 
     handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_OPEN, on_open), (evt.EVT_DATA_SENT, _acknowledge_at_once)]
@@ -75,6 +76,17 @@ def _keep_answers_for_the_sender(association: Association) -> None:
         return take(block=True) if block else (None, None)
 
     setattr(association.dimse, "get_msg", only_for_senders)  # noqa: B010 - one instance, not the class
+
+
+def _limit_blocking(event: evt.Event, timeout_s: float) -> None:
+    """Let no single read or write take longer than the timeout.
+
+    The library leaves its socket without one: a peer that stops reading in the middle of an object would hold the
+    writing thread, and with it everyone who waits for the association to end, for ever.
+    """
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.settimeout(timeout_s)
 
 
 def _acknowledge_at_once(event: evt.Event) -> None:
