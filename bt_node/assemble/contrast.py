@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bt_node.assemble.candidate import Candidate
-from bt_node.assemble.words import contrast_word, without_contrast_words
+from bt_node.assemble.vocabulary import BOLUS_WORDS, SPIN_LABEL_WORDS
+from bt_node.assemble.words import contrast_word, first_key, without_contrast_words
 
 EXPLICIT, BY_TIME, BY_ORDER, NOTHING = 3, 2, 1, 0
 
@@ -71,15 +72,15 @@ def _stated_by(candidate: Candidate, *, agent: bool) -> Contrast | None:
     return Contrast(False, f"description says {key}", EXPLICIT) if said is False else None
 
 
-def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], injected_before_s: float | None) -> Verdicts:
+def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate]) -> Verdicts:
     """Decide for each T1 whether contrast had been given.
 
     Args:
         t1s: the T1-weighted candidates.
         everything: all series of the study, as evidence.
-        injected_before_s: time of a series that only an injection explains (bolus perfusion), if there is one.
     """
     clock = _Clock(everything)
+    injected_before_s = _bolus_time(everything, clock)
     said = stated(everything)
     verdicts = {candidate: said[candidate] for candidate in t1s if candidate in said}
     _spread_in_time(t1s, verdicts, clock, injected_before_s)
@@ -89,6 +90,19 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], injected_b
     for candidate in t1s:
         verdicts.setdefault(candidate, Contrast(False, "nothing says that contrast was given", NOTHING))
     return verdicts
+
+
+def _bolus_time(everything: Sequence[Candidate], clock: _Clock) -> float | None:
+    """When a series began that only an injection explains; None without one, or where spin labelling confuses it."""
+    texts = [(candidate, text) for candidate in everything for text in candidate.texts]
+    if any(first_key(SPIN_LABEL_WORDS, text) for _, text in texts):
+        return None
+    times = [
+        clock.time(candidate)
+        for candidate, text in texts
+        if "EP" in candidate.series.scanning_sequence and first_key(BOLUS_WORDS, text)
+    ]
+    return min((time for time in times if time is not None), default=None)
 
 
 class _Clock:

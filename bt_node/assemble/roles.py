@@ -18,7 +18,6 @@ from bt_node.assemble.weighting import Judgement, judge_weighting
 from bt_node.domain.study import Ambiguity, Role, RoleAssignment, RoleChoice, SetAside, StudyFacts
 
 _ROLE_OF = {Weighting.T2: Role.T2, Weighting.FLAIR: Role.FLAIR}
-_BOLUS = "description says perfusion"
 
 
 def choose_roles(study: StudyFacts) -> RoleAssignment:
@@ -34,11 +33,15 @@ def choose_roles(study: StudyFacts) -> RoleAssignment:
     """
     everything = candidates_of(study)
     book = _Book(list(study.set_aside))
-    book.set_aside += [_empty(series) for series in study.series if not series.slices]
-    images, bolus_s = _usable_images(everything, book)
+    book.set_aside += [
+        SetAside(series.series_instance_uid, series.series_number, "holds no slices")
+        for series in study.series
+        if not series.slices
+    ]
+    images = _usable_images(everything, book)
     judged = _judged(images, book)
     t1s = [candidate for candidate in judged if judged[candidate].weighting is Weighting.T1]
-    contrast = settle(t1s, everything, bolus_s)
+    contrast = settle(t1s, everything)
     for role, fits in _fits(judged, contrast, stated(everything), book).items():
         book.decide(role, fits)
     return book.assignment()
@@ -76,24 +79,15 @@ class _Book:
         return RoleAssignment(in_order, _merged(self.set_aside), tuple(self.ambiguous))
 
 
-def _empty(series: object) -> SetAside:
-    uid, number = getattr(series, "series_instance_uid", ""), getattr(series, "series_number", None)
-    return SetAside(uid, number, "holds no slices")
-
-
-def _usable_images(everything: Sequence[Candidate], book: _Book) -> tuple[list[Candidate], float | None]:
-    """Series that may take a role, and the time of a bolus perfusion, which proves an injection."""
+def _usable_images(everything: Sequence[Candidate], book: _Book) -> list[Candidate]:
     images: list[Candidate] = []
-    bolus: list[float] = []
     for candidate in everything:
         reason = why_excluded(candidate)
         if reason is None:
             images.append(candidate)
-            continue
-        book.lay_aside(candidate, reason)
-        if reason == _BOLUS and "EP" in candidate.series.scanning_sequence and candidate.series.acquired_at_s:
-            bolus.append(candidate.series.acquired_at_s)
-    return images, min(bolus, default=None)
+        else:
+            book.lay_aside(candidate, reason)
+    return images
 
 
 def _judged(images: Sequence[Candidate], book: _Book) -> dict[Candidate, Judgement]:

@@ -132,9 +132,9 @@ EXCLUDED_WORDS = _words(
         "dwi?", "dti", "dsi", "hardi", "noddi", "diff", r"diffu\w*", r"dyfuz\w*", r"difu[sz]\w*", r"trace\w*",
         "resolve", r"tensor\w*", r"b ?[1-9]\d{2,3}", "dwibs", "colfa", "fa ?map", "isodwi", "ivim", "dki")
         + "|拡散|弥散|彌散|扩散|диффуз"),
+    ("arterial spin labelling", _alone("asl", "p?c?asl", "pc asl")),
     ("perfusion", _alone(
         r"perf\w*", "pwi", "dsc", "dce", "r?cb[fv]", "mtt", "ttp", "tmax", "ktrans", "[gp]bp") + "|灌注|灌流"),
-    ("arterial spin labelling", _alone("asl", "p?c?asl", "pc asl")),
     ("functional MRI", _alone("f ?mri", r"\w*bold", "rest", "rsfmri", r"resting\w*", "epi", "ge ?epi", r"task\w*")),
     ("spectroscopy", _alone("mrsi?", "svs", "csi", r"e?spe[ck]tro\w*")),
     ("susceptibility weighting", _alone(
@@ -154,6 +154,11 @@ EXCLUDED_WORDS = _words(
     ("fat or opposed-phase image", _alone(r"opp\w*", "out ?of ?phase", "fat ?only", "dixon f")),
     ("fused image", _alone(r"fus\w*", r"overlay\w*", r"colou?r\w*")),
 )
+# Only an injection explains these; "perfusion" alone may be spin labelling, which needs none.
+BOLUS_WORDS = _words(
+    ("bolus perfusion", _alone("dsc", "dce", "r?cbv", "mtt", "ttp", "tmax", "ktrans", "gbp", "ep2d ?perf")),
+)
+SPIN_LABEL_WORDS = _words(("arterial spin labelling", r"(?<![a-z])p?c?asl|spin ?lab"))
 REFORMAT_WORDS = _words(("reformat", _alone("mprs?", r"reform\w*", "rfmt", "curved", r"recon\w*")))
 
 BODY_WORDS = _words(

@@ -77,8 +77,8 @@ class Instance:
     def _refuse_other_than_monochrome2(self) -> None:
         photometric = str(self._dataset.get("PhotometricInterpretation", ""))
         if photometric == "MONOCHROME1":
-            # Permitted for MR (PS3.3 C.8.3.1.1.2), though no scanner file here has it. Dark would mean much signal, and
-            # whether a file means that or was mislabelled cannot be told from it.
+            # Permitted for MR (PS3.3 C.8.3.1.1.2), though no scanner file here has it: dark would mean much signal,
+            # and whether a file means that or is mislabelled cannot be told from it.
             raise PixelDataError(self._uid, "it is stored inverted (MONOCHROME1)")
         if int(self._dataset.get("SamplesPerPixel", 1)) != 1 or photometric != "MONOCHROME2":
             raise PixelDataError(self._uid, "it is no grey-scale image")

@@ -103,6 +103,13 @@ def test_a_bolus_perfusion_proves_that_later_t1_are_after_contrast() -> None:
     assert "bolus perfusion" in assignment.choices[Role.T1C].reason
 
 
+@pytest.mark.parametrize("name", ["ep2d_pasl", "ep2d_tra_pasl perf", "Perfusion_Weighted"])
+def test_a_perfusion_that_may_be_spin_labelling_proves_no_injection(name: str) -> None:
+    before, after = mr_series(5, "T1 se", minute=5, **SE_T1), mr_series(12, "T1 mprage", minute=12, **MPRAGE, **THIN)
+    perfusion = mr_series(10, name, minute=10, **EPI)
+    assert Role.T1C not in choose_roles(study(before, perfusion, after, T2, FLAIR)).choices
+
+
 def test_an_agent_written_on_every_series_tells_nothing() -> None:
     series = [
         replace(s, contrast_agent="DOTAREM")
