@@ -186,6 +186,7 @@ class PictureError(Reject):
     code = "picture"
 
     def __init__(self, detail: str) -> None:
+        self.detail = detail
         super().__init__(f"The picture cannot be classified: {detail}.")
 
 

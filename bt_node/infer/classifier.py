@@ -147,6 +147,12 @@ def classify_files(paths: Sequence[Path], classifier: Classifier) -> tuple[Tumou
     """One finding for each picture file, in the order given; each file is taken as one slice.
 
     Raises:
-        PictureError: a file cannot be read, or shows no head.
+        PictureError: a file cannot be read, or shows no head; it is named by its place, for names may hold patients.
     """
-    return tuple(classifier.classify([read_picture(path)]) for path in paths)
+    findings = []
+    for number, path in enumerate(paths, start=1):
+        try:
+            findings.append(classifier.classify([read_picture(path)]))
+        except PictureError as error:
+            raise PictureError(f"file {number} of {len(paths)}: {error.detail}") from error
+    return tuple(findings)

@@ -204,3 +204,11 @@ def test_a_broken_or_foreign_file_is_refused_without_its_path_in_the_message(tmp
         with pytest.raises(PictureError) as caught:
             read_picture(path)
         assert "DOE" not in caught.value.message
+
+
+def test_a_file_that_cannot_be_classified_is_named_by_its_place(classifier: Classifier, tmp_path: Path) -> None:
+    Image.fromarray(head(0).astype(np.uint8)).save(tmp_path / "head.png")
+    Image.fromarray(np.zeros((60, 60), dtype=np.uint8)).save(tmp_path / "DOE_JANE.png")
+    with pytest.raises(PictureError, match="file 2 of 2: nothing but background") as caught:
+        classify_files([tmp_path / "head.png", tmp_path / "DOE_JANE.png"], classifier)
+    assert "DOE" not in str(caught.value)
