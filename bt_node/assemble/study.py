@@ -6,10 +6,10 @@ import logging
 import struct
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -24,7 +24,8 @@ from pydicom.uid import (
 
 from bt_node.assemble.frames import Frame, UnusableFrameError, classic_frames, enhanced_frames
 from bt_node.assemble.parts import split_volumes
-from bt_node.assemble.values import integer, items, text, texts
+from bt_node.assemble.series import series_facts
+from bt_node.assemble.values import integer, text
 from bt_node.domain.errors import SpoolFileMissingError
 from bt_node.domain.study import SeriesFacts, SetAside, StudyFacts
 
@@ -135,7 +136,7 @@ class _Collected:
             if gathered.unusable:
                 set_aside.append(SetAside(uid, gathered.number, _damage(gathered), gathered.instances))
                 continue
-            series += [_facts(uid, gathered.header, frames) for frames in split_volumes(gathered.frames)]
+            series += [series_facts(uid, gathered.header, frames) for frames in split_volumes(gathered.frames)]
         study_uid = min(self.studies, key=lambda uid: (-self.studies[uid], uid)) if self.studies else ""
         return StudyFacts(study_uid, tuple(series), tuple(set_aside))
 
@@ -188,97 +189,3 @@ def _not_images(uid: str, series: _Series) -> list[SetAside]:
 def _damage(series: _Series) -> str:
     count, first = len(series.unusable), min(series.unusable)
     return f"{count} of {series.instances} instances cannot be used: {first}"
-
-
-_T = TypeVar("_T")
-
-
-def _most_common(values: Iterable[_T | None]) -> _T | None:
-    counted = Counter(value for value in values if value is not None)
-    return min(counted, key=lambda value: (-counted[value], str(value))) if counted else None
-
-
-def _facts(uid: str, ds: Dataset, frames: Sequence[Frame]) -> SeriesFacts:
-    times = [frame.acquired_at_s for frame in frames if frame.acquired_at_s is not None]
-    return SeriesFacts(
-        series_instance_uid=uid,
-        series_number=integer(ds, "SeriesNumber"),
-        modality=text(ds, "Modality") or "MR",
-        sop_class_uid=text(ds, "SOPClassUID"),
-        slices=tuple(frame.slice for frame in frames),
-        description=text(ds, "SeriesDescription"),
-        protocol_name=text(ds, "ProtocolName"),
-        image_type=_most_common(frame.image_type for frame in frames) or (),
-        scanning_sequence=_scanning_sequence(ds),
-        sequence_variant=_sequence_variant(ds),
-        scan_options=_scan_options(ds),
-        sequence_name=text(ds, "SequenceName") or text(ds, "PulseSequenceName"),
-        acquisition_type=text(ds, "MRAcquisitionType").upper(),
-        echo_time_ms=_most_common(frame.echo_time_ms for frame in frames),
-        repetition_time_ms=_most_common(frame.repetition_time_ms for frame in frames),
-        inversion_time_ms=_most_common(frame.inversion_time_ms for frame in frames),
-        flip_angle_deg=_most_common(frame.flip_angle_deg for frame in frames),
-        echo_train_length=_most_common(frame.echo_train_length for frame in frames),
-        b_value=_most_common(frame.b_value for frame in frames),
-        contrast_agent=_contrast_agent(ds),
-        acquired_at_s=min(times) if times else None,
-        slice_thickness_mm=_most_common(frame.thickness_mm for frame in frames),
-        frame_of_reference_uid=text(ds, "FrameOfReferenceUID"),
-        body_part=text(ds, "BodyPartExamined").upper(),
-        manufacturer=text(ds, "Manufacturer"),
-    )
-
-
-def _upper(ds: Dataset, keyword: str) -> tuple[str, ...]:
-    return tuple(word.upper() for word in texts(ds, keyword))
-
-
-def _shared(ds: Dataset, keyword: str) -> Dataset:
-    for holder in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for groups in items(ds, holder)[:1]:
-            found = items(groups, keyword)
-            if found:
-                return found[0]
-    return Dataset()
-
-
-def _scanning_sequence(ds: Dataset) -> tuple[str, ...]:
-    """ScanningSequence, or for Enhanced MR the same words from the pulse sequence module (PS3.3 C.8.13.4)."""
-    classic = _upper(ds, "ScanningSequence")
-    if classic:
-        return classic
-    pulse = text(ds, "EchoPulseSequence").upper()
-    words = [word for word, wanted in (("SE", {"SPIN", "BOTH"}), ("GR", {"GRADIENT", "BOTH"})) if pulse in wanted]
-    if text(ds, "EchoPlanarPulseSequence").upper() == "YES":
-        words.append("EP")
-    if text(_shared(ds, "MRModifierSequence"), "InversionRecovery").upper() == "YES":
-        words.append("IR")
-    return tuple(words)
-
-
-def _sequence_variant(ds: Dataset) -> tuple[str, ...]:
-    classic = _upper(ds, "SequenceVariant")
-    if classic:
-        return classic
-    spoiling = text(_shared(ds, "MRModifierSequence"), "Spoiling").upper()
-    steady = text(ds, "SteadyStatePulseSequence").upper()
-    return tuple(
-        word for word, given in (("SP", spoiling not in {"", "NONE"}), ("SS", steady not in {"", "NONE"})) if given
-    )
-
-
-def _scan_options(ds: Dataset) -> tuple[str, ...]:
-    classic = _upper(ds, "ScanOptions")
-    suppressed = text(ds, "SpectrallySelectedSuppression").upper()
-    excited = text(_shared(ds, "MRModifierSequence"), "SpectrallySelectedExcitation").upper()
-    fat_free = suppressed in {"FAT", "FAT AND WATER"} or excited == "WATER"
-    return (*classic, "FS") if fat_free and "FS" not in classic else classic
-
-
-def _contrast_agent(ds: Dataset) -> str:
-    """ContrastBolusAgent, or for Enhanced MR the meaning of the coded agent, unless it was not administered."""
-    usage = text(_shared(ds, "ContrastBolusUsageSequence"), "ContrastBolusAgentAdministered").upper()
-    if usage == "NO":
-        return ""
-    coded = [text(item, "CodeMeaning") or "coded" for item in items(ds, "ContrastBolusAgentSequence")]
-    return text(ds, "ContrastBolusAgent") or " ".join(coded)
