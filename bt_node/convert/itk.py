@@ -6,8 +6,7 @@ so nothing is ever flipped here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from typing import Any
 
 import numpy as np
@@ -85,12 +84,27 @@ def resample(
     return np.asarray(sitk.GetArrayFromImage(resampled))
 
 
-@contextmanager
-def itk_threads(count: int) -> Iterator[None]:
-    """Run ITK filters with `count` threads inside the block; sums over threads depend on their number."""
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+class _SingleThread:
+    """One thread for ITK while anybody is inside; entries are counted, since callers run side by side."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(self._before)
+
+
+# A sum over threads depends on who finishes first; inside this block ITK gives the same bits every time.
+one_itk_thread = _SingleThread()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from bt_node.convert.itk import volume_to_itk
+from bt_node.convert.itk import one_itk_thread, volume_to_itk
 from bt_node.convert.regrid import without_aliasing
 from bt_node.domain.errors import RegistrationError
 from bt_node.domain.geometry import FloatArray, Volume
@@ -138,8 +138,9 @@ def register(reference: Volume, moving: Volume, role: Role) -> RegistrationRepor
     Raises:
         RegistrationError: the two do not overlap, or share no information after all attempts.
     """
-    fixed, other = (_prepare(volume) for volume in (reference, moving))
-    return _Pair(fixed, other, role).register()
+    with one_itk_thread:
+        fixed, other = (_prepare(volume) for volume in (reference, moving))
+        return _Pair(fixed, other, role).register()
 
 
 class _Pair:
@@ -157,8 +158,7 @@ class _Pair:
         identity = self._rigid(np.zeros(3))
         before = self._information(identity)
         found = [self._optimise(start) for start in self._starts(identity)]
-        best = max(found, key=self._information)
-        after = self._information(best)
+        after, best = max(((self._information(one), one) for one in found), key=lambda pair: pair[0])
         applied = after > before + _LEAST_GAIN
         chosen, metric = (best, after) if applied else (identity, before)
         overlap = self._overlap(chosen)
@@ -214,7 +214,6 @@ class _Pair:
 
     def _method(self, level: int) -> sitk.ImageRegistrationMethod:
         method = sitk.ImageRegistrationMethod()
-        method.SetNumberOfThreads(1)
         method.SetMetricAsMattesMutualInformation(_BINS)
         method.SetMetricFixedMask(self.region)
         method.SetMetricSamplingStrategy(method.RANDOM)
