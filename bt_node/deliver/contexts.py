@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.presentation import PresentationContext, build_context
 
+from bt_node.deliver.part10 import NotDicomError, read_identity
 from bt_node.deliver.peer import OutgoingFile
 
 LARGEST_CONTEXT_COUNT = 128  # PS3.8 Table 9-13: context IDs are the odd numbers 1 to 255
@@ -22,10 +21,16 @@ _CONVERTIBLE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicit
 
 @dataclass(frozen=True)
 class Parcel:
-    """A file that can be sent, with the transfer syntax that its meta information names."""
+    """A file that can be sent, with the transfer syntax that its meta information names.
+
+    Attributes:
+        as_it_is: the file's own bytes can go out. Not so where its meta information names another object than its
+            data set: the library takes the command's UIDs from the meta information.
+    """
 
     file: OutgoingFile
     transfer_syntax: UID
+    as_it_is: bool = True
 
     @property
     def kind(self) -> tuple[str, UID]:
@@ -39,20 +44,16 @@ class Parcel:
 
 
 def open_parcel(file: OutgoingFile) -> Parcel | str:
-    """Read a file's meta information; the reason in words when it cannot be sent."""
+    """Read who a file is; the reason in words when it cannot be sent."""
     try:
-        meta = read_file_meta_info(file.path)
+        identity = read_identity(file.path)
     except FileNotFoundError:
         return "the file is missing"
-    except (OSError, InvalidDicomError, EOFError, ValueError):
+    except NotDicomError:
         return "the file cannot be read as DICOM Part 10"
-    named = [meta.get(word) for word in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID")]
-    if named != [file.sop_class_uid, file.sop_instance_uid]:
+    if (identity.sop_class_uid, identity.sop_instance_uid) != (file.sop_class_uid, file.sop_instance_uid):
         return "the file holds another object than the one to be sent"
-    syntax = UID(str(meta.get("TransferSyntaxUID", "")))
-    if not all(UID(str(uid)).is_valid for uid in (*named, syntax)):
-        return "the file's meta information has no valid UIDs"
-    return Parcel(file, syntax)
+    return Parcel(file, identity.transfer_syntax, identity.meta_agrees)
 
 
 def contexts_for(parcels: Sequence[Parcel]) -> list[PresentationContext]:

@@ -7,17 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import MediaStorageDirectoryStorage
-
+from bt_node.deliver.part10 import NotDicomError, read_identity
 from bt_node.deliver.peer import OutgoingFile, Peer
 from bt_node.deliver.send import send
 from bt_node.domain.result import SendOutcome
 
 FolderProgress = Callable[[int, int, SendOutcome], None]
-
-_PREAMBLE, _MAGIC = 128, b"DICM"  # PS3.10 7.1
 
 
 @dataclass(frozen=True)
@@ -68,13 +63,15 @@ def find_files(folder: Path) -> FolderContents:
     paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
     files, directories, others = [], 0, 0
     for path in paths:
-        found = _look_into(path)
-        if found is None:
+        try:
+            found = read_identity(path)
+        except (FileNotFoundError, NotDicomError):
             others += 1
-        elif found.sop_class_uid == MediaStorageDirectoryStorage:
+            continue
+        if found.is_directory:
             directories += 1
         else:
-            files.append(found)
+            files.append(OutgoingFile(path, found.sop_class_uid, found.sop_instance_uid))
     return FolderContents(tuple(files), directories, others)
 
 
@@ -108,14 +105,3 @@ def send_folder(
 
     outcomes = send(peer, calling_ae_title, contents.files, timeout_s, count)
     return FolderSummary(outcomes, contents.directories, contents.others)
-
-
-def _look_into(path: Path) -> OutgoingFile | None:
-    try:
-        with path.open("rb") as file:
-            if file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] != _MAGIC:
-                return None
-        meta = read_file_meta_info(path)
-        return OutgoingFile(path, str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID))
-    except (OSError, InvalidDicomError, AttributeError, EOFError, ValueError):
-        return None

@@ -47,7 +47,7 @@ def send(
     Args:
         destination: where to.
         calling_ae_title: our AE title.
-        objects: files of any SOP class and transfer syntax; UIDs must be those of the file's meta information.
+        objects: files of any SOP class and transfer syntax; UIDs must be those of the data set.
         timeout_s: seconds for each of: connecting, the association's answer, the answer to one C-STORE
             (plus what the object's size needs at 1 Mbit/s).
         progress: called with each outcome as it becomes known.
@@ -158,7 +158,7 @@ def _store(association: Association, parcel: Parcel, syntax: UID, patience_s: fl
     # The library's documented switch for sending a file's own bytes instead of decoding and encoding them.
     pynetdicom_settings.STORE_SEND_CHUNKED_DATASET = True
     association.dimse_timeout = association.network_timeout = patience_s
-    content = parcel.file.path if syntax == parcel.transfer_syntax else None
+    content = parcel.file.path if parcel.as_it_is and syntax == parcel.transfer_syntax else None
     started = time.monotonic()
     try:
         answer = association.send_c_store(dcmread(parcel.file.path) if content is None else content)

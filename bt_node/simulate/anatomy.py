@@ -134,7 +134,7 @@ def _eyes(points: Points) -> Field:
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """One head. `paint_order` gives the tissues of points as coverage layers, later over earlier."""
+    """One head. `layers` gives the tissues of points as coverage, each painted over those before."""
 
     fold_warp: tuple[SmoothNoise, SmoothNoise, SmoothNoise]
     fine: SmoothNoise

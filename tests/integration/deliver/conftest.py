@@ -44,7 +44,7 @@ def make_file(tmp_path: Path) -> MakeFile:
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         if syntax == "1.2.840.10008.1.2.5":
-            dataset.compress(syntax)
+            dataset.compress(syntax, generate_instance_uid=False)
         dataset.file_meta.TransferSyntaxUID = syntax
         path = tmp_path / "outgoing" / (name or f"{number:04d}.dcm")
         path.parent.mkdir(parents=True, exist_ok=True)

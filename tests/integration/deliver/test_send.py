@@ -237,6 +237,20 @@ def test_a_file_that_is_gone_or_is_another_object_is_an_outcome_of_its_own(
     ]
 
 
+def test_a_file_whose_meta_information_names_another_object_goes_under_the_data_sets_own_uid(
+    pacs: FakePacs, fake_peer: Peer, make_file: MakeFile
+) -> None:
+    """As anonymisers leave them: Orthanc and dcmtk refuse or keep by the data set's UID."""
+    file = make_file(1, syntax=RLELossless)
+    content = file.path.read_bytes()
+    file.path.write_bytes(content.replace(b"2.25.70001", b"2.25.79999", 1))
+    (found,) = find_files(file.path).files
+    assert found.sop_instance_uid == "2.25.70001"
+    assert send(fake_peer, ME, [found])[0].delivered
+    assert pacs.sop_instance_uids == ("2.25.70001",)
+    assert pacs.dataset("2.25.70001").PixelData == dcmread(file.path).PixelData
+
+
 def test_no_objects_need_no_association(fake_peer: Peer, pacs: FakePacs) -> None:
     assert send(fake_peer, ME, []) == ()
     assert pacs.associations == 0
