@@ -1,0 +1,85 @@
+"""Seconds and CPU seconds of registration, mask and regrid for one study, on the phantom.
+
+    python -m bench.convert              the phantom as it is (3 to 5.5 mm slices)
+    python -m bench.convert --isotropic  the same head brought to 1 mm isotropic volumes first
+
+CPU seconds are the figure to compare when other programs share the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.machine import describe_machine
+from bt_node.assemble.study import read_study
+from bt_node.convert.itk import resample, volume_to_itk
+from bt_node.convert.measure import measure
+from bt_node.convert.prepare import prepare
+from bt_node.convert.regrid import axis_aligned_grid, to_source_grid
+from bt_node.convert.stack import load_series
+from bt_node.domain.geometry import Volume
+from bt_node.domain.study import Role
+from bt_node.simulate.phantom import PhantomStudy, make_phantom
+
+
+def load(phantom: PhantomStudy) -> Mapping[Role, Volume]:
+    facts = {series.series_instance_uid: series for series in read_study(phantom.paths_by_uid).series}
+    return {
+        role: load_series(facts[phantom.series[role].series_instance_uid], phantom.paths_by_uid).volume
+        for role in Role
+    }
+
+
+def isotropic(volume: Volume) -> Volume:
+    corners = volume.grid.index_to_world(
+        np.array(np.meshgrid(*[(0, n - 1) for n in volume.grid.shape], indexing="ij")).reshape(3, -1).T
+    )
+    grid = axis_aligned_grid(corners.min(axis=0), corners.max(axis=0))
+    return Volume(resample(volume_to_itk(volume), grid), grid)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--isotropic", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    print(describe_machine())
+    rows: dict[str, list[tuple[float, float]]] = {}
+
+    def timed(name: str, call: Callable[[], Any]) -> Any:
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = call()
+        rows.setdefault(name, []).append((time.perf_counter() - wall, time.process_time() - cpu))
+        return result
+
+    with tempfile.TemporaryDirectory() as scratch:
+        phantom = make_phantom(Path(scratch))
+        for _ in range(arguments.rounds):
+            volumes = timed("load DICOM", lambda: load(phantom))
+            if arguments.isotropic:
+                volumes = {role: isotropic(volume) for role, volume in volumes.items()}
+            study = timed("register, mask, regrid", lambda volumes=volumes: prepare(volumes))
+            three = np.repeat(study.brain.array[None].astype(np.float32), 3, axis=0)
+            timed(
+                "three regions to the source grid",
+                lambda s=study, p=three: to_source_grid(p, s.grid, phantom.truth.grid),
+            )
+            timed("measure", lambda: measure(phantom.truth))
+    table = Table("what", "seconds (median)", "CPU seconds (median)")
+    for name, pairs in rows.items():
+        table.add_row(name, *(f"{statistics.median(column):.2f}" for column in zip(*pairs, strict=True)))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
