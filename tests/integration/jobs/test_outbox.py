@@ -158,3 +158,12 @@ def test_a_rerun_forgets_what_waited_for_a_destination_no_longer_configured(desk
     _rerun(desk, ("1.9.1",))
     assert desk.deliver(job_id) is JobState.DONE
     assert list(desk.book.view(job_id)["results"][0]["destinations"]) == ["archive"]
+
+
+def test_superseded_results_keep_no_job_from_being_settled(desk: Desk):
+    job_id = desk.publish(("1.9.1",), ("old-archive",))
+    desk.book.cancel(job_id, "operator")
+    desk.book.retry(job_id, "operator")
+    _rerun(desk, ("1.9.2",))
+    assert desk.book.retire_destinations(["archive"]) == []
+    assert desk.deliver(job_id) is JobState.DONE
