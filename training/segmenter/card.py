@@ -100,7 +100,6 @@ def _table(scores: Sequence[CaseScore]) -> str:
         dice = " | ".join(f"{score.dice[region]:.3f}" for region in REGIONS)
         volumes = " | ".join(f"{score.predicted_ml[region]:.1f} / {score.true_ml[region]:.1f}" for region in REGIONS)
         lines.append(f"| {score.name} | {dice} | {volumes} |")
-    lines.append(
-        f"| **mean** | {' | '.join(f'**{means[region]:.3f}**' for region in REGIONS)} | {'| ' * len(REGIONS)}"
-    )
+    bold = [f"**{means[region]:.3f}**" for region in REGIONS] + [""] * len(REGIONS)
+    lines.append(f"| **mean** | {' | '.join(bold)} |")
     return "\n".join(lines)

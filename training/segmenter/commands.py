@@ -23,9 +23,9 @@ from training.segmenter.export import export, metrics_table
 from training.segmenter.pictures import overlay
 from training.segmenter.prepared import cached_cases
 from training.segmenter.recipe import RecipeError, read_recipe
-from training.segmenter.train import RunMismatchError, train
+from training.segmenter.train import DivergedError, RunMismatchError, train
 
-_MISTAKES = (RecipeError, CaseError, RunMismatchError, BtNodeError)
+_MISTAKES = (RecipeError, CaseError, RunMismatchError, DivergedError, BtNodeError)
 
 
 def main(arguments: list[str]) -> int:

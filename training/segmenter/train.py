@@ -35,6 +35,10 @@ class RunMismatchError(ValueError):
     """The run folder belongs to another recipe or other data."""
 
 
+class DivergedError(ValueError):
+    """The loss is not a number any more; the last checkpoint is from before that."""
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Both sides of the split, ready for the network."""
@@ -54,6 +58,7 @@ def train(recipe: SegmenterRecipe, data: Path, run: Path, device: torch.device) 
 
     Raises:
         CaseError: a case is incomplete or unsound.
+        DivergedError: the loss is not a number any more.
         RunMismatchError: the run folder was made with another recipe or other cases.
     """
     run.mkdir(parents=True, exist_ok=True)
@@ -146,7 +151,11 @@ class Trainer:
                 self.save(run / CHECKPOINT)
 
     def train_step(self, images: Tensor, regions: Tensor) -> float:
-        """One step of gradient descent on one batch; answers the loss."""
+        """One step of gradient descent on one batch; answers the loss.
+
+        Raises:
+            DivergedError: the loss is not finite; no weight was changed.
+        """
         # Dropout draws from torch's generator: seeded by the step, a resumed run drops what it would have dropped.
         torch.manual_seed(self._recipe.seed * 1_000_003 + self.step)
         for group in self._optimiser.param_groups:
@@ -156,6 +165,8 @@ class Trainer:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=has_fast_bfloat16(self._device)):
             output = self._network(images)
         loss = self._loss(output, regions.to(self._device))
+        if not torch.isfinite(loss):
+            raise DivergedError(f"the loss at step {self.step} is {float(loss.detach())}; lower the learning rate")
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.optimiser.clip_norm)

@@ -24,7 +24,7 @@ from training.segmenter.export import export, read_run
 from training.segmenter.patches import PatchSource
 from training.segmenter.prepared import cached_cases, prepare_case
 from training.segmenter.recipe import RecipeError, SegmenterRecipe, read_recipe
-from training.segmenter.train import CHECKPOINT, RunMismatchError, train
+from training.segmenter.train import CHECKPOINT, DivergedError, RunMismatchError, Trainer, train
 
 CPU = torch.device("cpu")
 SHAPE = (116, 114, 118)
@@ -163,6 +163,15 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     straight, broken = (tmp_path / name / CHECKPOINT for name in ("straight", "broken"))
     assert straight.read_bytes() == broken.read_bytes()
     assert losses(tmp_path / "straight") == losses(tmp_path / "broken")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_any_weight_changes(tmp_path: Path) -> None:
+    trainer = Trainer(read_recipe(toy_recipe(tmp_path, 5)), CPU)
+    before = [parameter.clone() for parameter in trainer.averaged_network.parameters()]
+    images = torch.full((1, 4, 16, 16, 16), torch.nan)
+    with pytest.raises(DivergedError, match="step 0"):
+        trainer.train_step(images, torch.zeros(1, 3, 16, 16, 16))
+    assert all(map(torch.equal, before, trainer.averaged_network.parameters()))
 
 
 def test_a_release_outlines_exactly_what_its_export_measured(
