@@ -152,13 +152,17 @@ def imperfect_brain_mask(image: Tensor, regions: Tensor, brain: Tensor, rng: Rng
     if rng.random() < 0.3:
         eroded = ~_dilated(~brain, int(rng.integers(1, 4)))
         return image * eroded, regions * eroded
-    rim = _dilated(brain, int(rng.integers(2, 10))) & ~brain
-    patchy = _smooth_field(brain.shape, rng, points=6) > rng.uniform(-0.6, 0.6)
-    return torch.where(rim & patchy, _tissue_outside(image, rng), image), regions
+    inner = _dilated(brain, int(rng.integers(2, 9)))
+    outer = _dilated(inner, int(rng.integers(1, 10)))
+    field = _smooth_field(brain.shape, rng, points=int(rng.integers(2, 7)))
+    left_on = ~brain & (field > rng.uniform(-0.6, 0.6))
+    # Bone lies between brain and scalp; both look different in each sequence.
+    image = torch.where(outer & ~inner & left_on, _tissue_outside(image, rng), image)
+    return torch.where(inner & left_on, _tissue_outside(image, rng), image), regions
 
 
 def _tissue_outside(image: Tensor, rng: Rng) -> Tensor:
-    """Layers as scalp and skull show them: fat and mucosa bright, bone dark, different in each sequence."""
+    """One layer of bone, fat, muscle or mucosa: any brightness, its own texture in each sequence."""
     layers = []
     for _ in range(len(image)):
         texture = _smooth_field(image.shape[1:], rng, points=int(rng.integers(8, 24)))
@@ -167,9 +171,12 @@ def _tissue_outside(image: Tensor, rng: Rng) -> Tensor:
 
 
 def _dilated(mask: Tensor, steps: int) -> Tensor:
+    """The mask grown by `steps` voxels along each axis (a cube as structuring element, one axis at a time)."""
     grown = mask[None, None].float()
-    for _ in range(steps):
-        grown = functional.max_pool3d(grown, kernel_size=3, stride=1, padding=1)
+    for axis in range(3):
+        size = [1, 1, 1]
+        size[axis] = 2 * steps + 1
+        grown = functional.max_pool3d(grown, kernel_size=size, stride=1, padding=[n // 2 for n in size])
     return grown[0, 0] > 0.5
 
 
