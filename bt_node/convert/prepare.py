@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from bt_node.convert.bias import without_shading
 from bt_node.convert.brainmask import check_plausible, find_brain
 from bt_node.convert.intensity import zscore_inside
-from bt_node.convert.itk import itk_to_volume, resample, volume_to_itk
+from bt_node.convert.itk import itk_to_volume, one_itk_thread, resample, volume_to_itk
 from bt_node.convert.register import RegistrationReport, RigidMotion, head_mask, reference_report, register
 from bt_node.convert.regrid import MODEL_SPACING_MM, axis_aligned_grid, without_aliasing
 from bt_node.domain.errors import RegistrationError
@@ -31,7 +32,7 @@ class PreparedStudy:
     Attributes:
         heads: each sequence registered to the reference and resampled once, intensities as the scanner gave them.
         brain: the brain.
-        inputs: each sequence, z-scored inside the brain, 0 outside.
+        inputs: each sequence without its shading, z-scored inside the brain, 0 outside.
         registrations: what registration found, for every role (the reference's own says nothing was done).
     """
 
@@ -99,7 +100,13 @@ def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
 
 def _finish(study: tuple[Mapping[Role, Volume], Mask], reports: Mapping[Role, RegistrationReport]) -> PreparedStudy:
     heads, brain = study
-    inputs = {role: Volume(zscore_inside(head.array, brain.array), head.grid) for role, head in heads.items()}
+
+    def normalised(head: Volume) -> Volume:
+        return Volume(zscore_inside(without_shading(head, brain), brain.array), head.grid)
+
+    # One ITK thread each, the sequences side by side: sums over threads would differ in the last bit.
+    with one_itk_thread, ThreadPoolExecutor(max_workers=len(heads)) as pool:
+        inputs = dict(zip(heads, pool.map(normalised, heads.values()), strict=True))
     return PreparedStudy(heads, brain, inputs, reports)
 
 
@@ -115,7 +122,7 @@ def _register_all(volumes: Mapping[Role, Volume], reference: Role) -> dict[Role,
 def _head_grid(reference: Volume) -> Grid:
     """1 mm grid along the patient's axes around the reference's head, within what was scanned."""
     image = without_aliasing(volume_to_itk(reference), 2 * MODEL_SPACING_MM)
-    index = np.argwhere(sitk.GetArrayViewFromImage(head_mask(image)) > 0)
+    index = np.argwhere(sitk.GetArrayFromImage(head_mask(image)) > 0)
     points = itk_to_volume(image).grid.index_to_world(index)
     margin = np.full(3, _MARGIN_MM)
     return axis_aligned_grid(np.floor(points.min(axis=0) - margin), points.max(axis=0) + margin)

@@ -251,7 +251,7 @@ def _smooth(image: sitk.Image, width_mm: float) -> sitk.Image:
 def _prepare(volume: Volume) -> sitk.Image:
     """About 2 mm in plane, and without the few very bright voxels that would push all tissue into a few bins."""
     image = without_aliasing(volume_to_itk(volume), _WORKING_MM)
-    values = sitk.GetArrayViewFromImage(image)
+    values = sitk.GetArrayFromImage(image)
     tissue = values[values > values.mean()]
     if tissue.size == 0:  # a constant image; registration will find no information in it
         return image
@@ -271,7 +271,7 @@ def _middle(mask: sitk.Image) -> FloatArray:
 
 def _sample_points(mask: sitk.Image, count: int = 2000) -> FloatArray:
     """World points spread over a mask, evenly by index."""
-    index = np.argwhere(sitk.GetArrayViewFromImage(mask) > 0)[:, ::-1].astype(np.float64)
+    index = np.argwhere(sitk.GetArrayFromImage(mask) > 0)[:, ::-1].astype(np.float64)
     index = index[:: max(1, len(index) // count)]
     direction = np.asarray(mask.GetDirection()).reshape(3, 3)
     points: FloatArray = (index * np.asarray(mask.GetSpacing())) @ direction.T + np.asarray(mask.GetOrigin())

@@ -9,7 +9,6 @@ import threading
 from bt_node.config import Config
 from bt_node.jobs import open_book
 from bt_node.receive.listener import Listener
-from bt_node.receive.reconcile import reconcile
 from bt_node.receive.settings import AllowedSource, ListenerSettings
 from bt_node.receive.spool import Spool
 from bt_node.runtime.process import stop_on_signals
@@ -47,7 +46,6 @@ def run_listener(config: Config, stopping: threading.Event | None = None) -> Non
         stop_on_signals(stopped)
     book = open_book(config.database.url)
     spool = Spool(config.storage.spool, config.storage.min_free_mib)
-    reconcile(spool, book)
     listener = Listener(listener_settings(config), spool, book)
     listener.start()
     logger.info("listening as %s on %s:%d", config.listener.ae_title, config.listener.host, listener.port)

@@ -57,7 +57,7 @@ def by_dcm2niix(folder: Path, out: Path, program: str) -> list[SimpleITK.Image]:
 
 def assert_same_image(volume: Volume, image: SimpleITK.Image, *, relative: float = 1e-5) -> None:
     """Each voxel centre of ours is a voxel centre of the other within the tolerance, and holds the same value."""
-    other = SimpleITK.GetArrayViewFromImage(image)
+    other = SimpleITK.GetArrayFromImage(image)
     theirs = Grid(other.shape, image.GetSpacing(), image.GetOrigin(), image.GetDirection())
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in volume.grid.shape], indexing="ij")).reshape(3, -1).T
     places = volume.grid.index_to_world(corners)
