@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -10,6 +11,14 @@ import typer
 from bt_node.cli.context import print_json, print_table, state_of
 
 app = typer.Typer(help="Run a model on files. For research use only, not for diagnosis.", no_args_is_help=True)
+
+
+class LabelScheme(StrEnum):
+    """How BraTS writes its labels; only the number of enhancing tumour ever changed."""
+
+    UNTIL_2021 = "0-1-2-4"
+    SINCE_2023 = "0-1-2-3"
+
 
 NiftiOption = Annotated[Path, typer.Option(exists=True, dir_okay=False, help="NIfTI file.")]
 
@@ -21,7 +30,11 @@ def segmentation(
     t1c: NiftiOption,
     t2: NiftiOption,
     flair: NiftiOption,
-    output: Annotated[Path, typer.Option(help="Label map to write: 0 background, 1 NCR, 2 ED, 3 ET.")],
+    output: Annotated[Path, typer.Option(help="NIfTI label map to write, on the grid of the T1c file.")],
+    labels: Annotated[
+        LabelScheme,
+        typer.Option(help="0-1-2-4: NCR 1, ED 2, ET 4 as in BraTS until 2021. 0-1-2-3: ET 3 as since 2023."),
+    ] = LabelScheme.UNTIL_2021,
     preprocessed: Annotated[
         bool, typer.Option("--preprocessed", help="Files are BraTS-like: co-registered and skull-stripped.")
     ] = False,
@@ -40,9 +53,9 @@ def segmentation(
     release = read_release(model or config.models.folder / config.models.segmenter)
     segmenter = load_segmenter(release, choose_device(config.device.name))
     files = {Role.T1: t1, Role.T1C: t1c, Role.T2: t2, Role.FLAIR: flair}
-    labels = segment_nifti(files, segmenter, preprocessed=preprocessed)
-    write_nifti_labels(output, labels)
-    volumes = [(region.value, f"{labels.volume_ml(region):.2f}") for region in Region]
+    found = segment_nifti(files, segmenter, preprocessed=preprocessed)
+    write_nifti_labels(output, found, enhancing=4 if labels is LabelScheme.UNTIL_2021 else 3)
+    volumes = [(region.value, f"{found.volume_ml(region):.2f}") for region in Region]
     print_table("For research use only, not for diagnosis.", ("region", "ml"), volumes)
 
 

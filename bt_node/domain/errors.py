@@ -158,6 +158,15 @@ class PixelDataError(Reject):
         super().__init__(f"Pixel data of instance {sop_instance_uid} cannot be decoded: {detail}")
 
 
+class UnreadableVolumeError(Reject):
+    """A file of the researcher's own does not hold one 3D volume."""
+
+    code = "unreadable-volume"
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"{name} {detail}")
+
+
 class RegistrationError(Reject):
     """A sequence could not be brought onto the reference grid."""
 

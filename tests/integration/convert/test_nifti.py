@@ -10,8 +10,9 @@ import pytest
 import SimpleITK
 
 from bt_node.convert.nifti import read_nifti, write_nifti, write_nifti_labels
+from bt_node.domain.errors import UnreadableVolumeError
 from bt_node.domain.geometry import Grid, Volume
-from bt_node.domain.tumour import LabelMap
+from bt_node.domain.tumour import LabelMap, Region
 
 pytestmark = pytest.mark.integration
 
@@ -66,11 +67,19 @@ def test_a_fourth_axis_of_one_is_dropped_and_a_longer_one_refused(tmp_path: Path
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(one, isVector=False), str(tmp_path / "one.nii"))
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(two, isVector=False), str(tmp_path / "two.nii"))
     assert read_nifti(tmp_path / "one.nii").grid.shape == (3, 4, 5)
-    with pytest.raises(ValueError, match="not one 3D volume"):
+    with pytest.raises(UnreadableVolumeError, match="not one 3D volume"):
         read_nifti(tmp_path / "two.nii")
 
 
 def test_a_file_that_is_no_nifti_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.nii.gz").write_text("nothing")
-    with pytest.raises(ValueError, match=r"text\.nii\.gz"):
+    with pytest.raises(UnreadableVolumeError, match=r"text\.nii\.gz"):
         read_nifti(tmp_path / "text.nii.gz")
+
+
+def test_enhancing_tumour_is_written_as_four_where_brats_wants_it(tmp_path: Path) -> None:
+    labels = LabelMap((np.arange(60) % 4).astype(np.uint8).reshape(3, 4, 5), OBLIQUE)
+    write_nifti_labels(tmp_path / "labels.nii.gz", labels, enhancing=4)
+    found = read_nifti(tmp_path / "labels.nii.gz").array
+    assert set(np.unique(found)) == {0, 1, 2, 4}
+    np.testing.assert_array_equal(found == 4, labels.mask(Region.ET))
