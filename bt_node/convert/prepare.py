@@ -15,8 +15,9 @@ from bt_node.convert.intensity import zscore_inside
 from bt_node.convert.itk import itk_to_volume, one_itk_thread, resample, volume_to_itk
 from bt_node.convert.register import RegistrationReport, RigidMotion, head_mask, reference_report, register
 from bt_node.convert.regrid import MODEL_SPACING_MM, axis_aligned_grid, without_aliasing
+from bt_node.convert.rind import without_rind
 from bt_node.domain.errors import RegistrationError
-from bt_node.domain.geometry import FloatArray, Grid, Mask, Volume
+from bt_node.domain.geometry import FloatArray, Grid, ImageArray, Mask, Volume
 from bt_node.domain.study import Role
 
 _REFERENCE_ORDER = (Role.T1C, Role.FLAIR, Role.T2, Role.T1)
@@ -74,7 +75,11 @@ def prepare(volumes: Mapping[Role, Volume]) -> PreparedStudy:
     heads = {role: _onto(grid, volume, reports[role].motion) for role, volume in volumes.items()}
     brain = find_brain(heads)
     check_plausible(brain)
-    return _finish(_crop_to_brain(heads, brain), reports)
+    cut, brain = _crop_to_brain(heads, brain)
+    even = _unshaded(cut, brain)
+    brain = without_rind(_normalised(even, brain), brain)
+    check_plausible(brain)
+    return PreparedStudy(cut, brain, _as_volumes(_normalised(even, brain), brain.grid), reports)
 
 
 def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
@@ -95,19 +100,24 @@ def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
     grid = heads[reference].grid
     brain = Mask(np.any([volume.array != 0 for volume in heads.values()], axis=0), grid)
     check_plausible(brain)
-    return _finish((heads, brain), {role: reference_report(role) for role in volumes})
+    inputs = _normalised(_unshaded(heads, brain), brain)
+    reports = {role: reference_report(role) for role in volumes}
+    return PreparedStudy(heads, brain, _as_volumes(inputs, grid), reports)
 
 
-def _finish(study: tuple[Mapping[Role, Volume], Mask], reports: Mapping[Role, RegistrationReport]) -> PreparedStudy:
-    heads, brain = study
-
-    def normalised(head: Volume) -> Volume:
-        return Volume(zscore_inside(without_shading(head, brain), brain.array), head.grid)
-
-    # One ITK thread each, the sequences side by side: sums over threads would differ in the last bit.
+def _unshaded(heads: Mapping[Role, Volume], brain: Mask) -> dict[Role, ImageArray]:
+    """Every sequence without its shading. One ITK thread each, side by side: sums over threads would differ."""
     with one_itk_thread, ThreadPoolExecutor(max_workers=len(heads)) as pool:
-        inputs = dict(zip(heads, pool.map(normalised, heads.values()), strict=True))
-    return PreparedStudy(heads, brain, inputs, reports)
+        found = pool.map(lambda head: without_shading(head, brain), heads.values())
+        return dict(zip(heads, found, strict=True))
+
+
+def _normalised(arrays: Mapping[Role, ImageArray], brain: Mask) -> dict[Role, ImageArray]:
+    return {role: zscore_inside(array, brain.array) for role, array in arrays.items()}
+
+
+def _as_volumes(arrays: Mapping[Role, ImageArray], grid: Grid) -> dict[Role, Volume]:
+    return {role: Volume(array, grid) for role, array in arrays.items()}
 
 
 def _register_all(volumes: Mapping[Role, Volume], reference: Role) -> dict[Role, RegistrationReport]:
