@@ -158,7 +158,7 @@ class Schedule(_Table):
     sweep_seconds: Seconds = 5
     claim_seconds: Seconds = 2
     deliver_seconds: Seconds = 5
-    lease_seconds: Annotated[float, Field(ge=10)] = 120
+    lease_seconds: Annotated[float, Field(ge=10)] = 60
     max_attempts: Count = 3
     retry_pause_seconds: Seconds = 60
 
