@@ -115,7 +115,7 @@ def trainer(recipe: ClassifierRecipe, data_folder: Path, run: Path) -> Trainer:
 def test_the_three_commands_turn_a_folder_into_a_release_that_the_node_loads(
     tmp_path: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    toy_recipe(tmp_path, epochs=9)
+    toy_recipe(tmp_path, epochs=16)
     shared = ["--recipe", f"{tmp_path}/recipe.toml", "--data", str(data_folder), "--run", f"{tmp_path}/run"]
     shared += ["--threads", "1", "--device", "cpu"]
     assert main(["classifier", "train", *shared]) == 0
