@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from node_bench import Bench
+from typer.testing import CliRunner
 
+from bt_node.cli.main import app
 from bt_node.runtime.process import EX_CONFIG
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -176,3 +178,15 @@ def test_help_names_every_command_of_the_readme() -> None:
     text = bt_node("--help").stdout
     for command in ("serve", "jobs", "send", "check", "models", "db", "demo", "predict"):
         assert command in text
+
+
+def test_only_short_commands_run_without_the_cycle_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener or worker that never collected cycles would grow for days."""
+    switched: list[bool] = []
+    monkeypatch.setattr("bt_node.cli.main.gc.enable", lambda: switched.append(True))
+    runner = CliRunner()
+    assert runner.invoke(app, ["jobs", "list", "--help"]).exit_code == 0
+    assert switched == []
+    for command in ("serve", "demo", "send", "predict"):
+        assert runner.invoke(app, [command, "--help"]).exit_code == 0
+    assert switched == [True] * 4
