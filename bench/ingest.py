@@ -33,6 +33,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from bt_node.jobs import open_book, upgrade_schema
 from bt_node.receive import Listener, ListenerSettings, Spool
+from bt_node.simulate.node_process import free_port
 
 LIMIT_S = 170.0
 HERE = Path(__file__).resolve()
@@ -98,11 +99,6 @@ class Receiver:
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         line = next((line for line in status.splitlines() if line.startswith("VmHWM")), "VmHWM: 0 kB")
         return int(line.split()[1]) / 1024
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def wait_for_port(port: int, seconds: float = 30.0) -> None:

@@ -8,7 +8,6 @@ every test of a session; call `orthanc.clear()` where a test counts what lies in
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 import urllib.error
@@ -22,17 +21,11 @@ from typing import Any
 import pydicom
 import pytest
 
+from bt_node.simulate.node_process import end_process, free_port
+
 DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")  # Debian's orthanc-dicomweb
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 20.0
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
@@ -89,12 +82,7 @@ class OrthancServer:
 
     def stop(self) -> None:
         """End the process; it saves nothing that a test needs."""
-        self.process.terminate()
-        try:
-            self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end_process(self.process, _STOP_SECONDS)
 
     def log(self) -> str:
         """What it wrote to its log so far."""

@@ -86,18 +86,7 @@ class StoreScp:
         """
         identity = _identify(request)
         path = instance_path(identity.study_instance_uid, identity.series_instance_uid, identity.sop_instance_uid)
-        instance = ReceivedInstance(
-            sop_instance_uid=identity.sop_instance_uid,
-            sop_class_uid=identity.sop_class_uid,
-            study_instance_uid=identity.study_instance_uid,
-            series_instance_uid=identity.series_instance_uid,
-            transfer_syntax_uid=request.transfer_syntax_uid,
-            path=path,
-            size_bytes=len(request.data),
-            digest=digest_of(request.data),
-            calling_ae_title=request.calling_ae_title,
-            is_image=identity.sop_class_uid in MR_IMAGES,
-        )
+        instance = describe(path, request, identity)
         with self._locks[hash(instance.sop_instance_uid) % _LOCKS]:
             self._keep(instance, request, association)
 
@@ -181,8 +170,8 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def describe(path: str, stored: StoredFile, identity: Identity) -> ReceivedInstance:
-    """What the job book records of a file that lies in the spool."""
+def describe(path: str, stored: StoredFile | StoreRequest, identity: Identity) -> ReceivedInstance:
+    """What the job book records of an instance at `path` in the spool."""
     return ReceivedInstance(
         sop_instance_uid=identity.sop_instance_uid,
         sop_class_uid=identity.sop_class_uid,

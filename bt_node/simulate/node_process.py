@@ -36,6 +36,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def end_process(process: subprocess.Popen[bytes], within_seconds: float) -> None:
+    """Ask a process to end, wait, and kill it when it does not."""
+    process.terminate()
+    try:
+        process.wait(within_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 @dataclass(frozen=True)
 class NodePlan:
     """What a node in a box is told. `overrides` are tables of config.toml that replace single keys."""
@@ -142,12 +152,7 @@ class NodeProcess:
         """Ask it to stop, and wait."""
         if self.process is None:
             return
-        self.process.terminate()
-        try:
-            self.process.wait(_STOP_WITHIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end_process(self.process, _STOP_WITHIN_SECONDS)
         self.process = None
 
     def __enter__(self) -> Self:

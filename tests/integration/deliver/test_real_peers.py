@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from orthanc import OrthancServer, free_port
+from orthanc import OrthancServer
 from pydicom import dcmread
 from pydicom.uid import (
     Comprehensive3DSRStorage,
@@ -21,6 +21,7 @@ from pydicom.uid import (
 )
 
 from bt_node.deliver.send import OutgoingFile, Peer, echo, send
+from bt_node.simulate.node_process import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from orthanc import free_port
 from pydicom import dcmread
 from pydicom.uid import (
     Comprehensive3DSRStorage,
@@ -27,6 +26,7 @@ from bt_node.deliver.folder import find_files, send_folder
 from bt_node.deliver.send import OutgoingFile, Peer, echo, send
 from bt_node.domain.result import SendOutcome
 from bt_node.simulate.fake_pacs import FakePacs, Faults
+from bt_node.simulate.node_process import free_port
 
 pytestmark = pytest.mark.integration
 
