@@ -8,26 +8,33 @@ same generator gives the same patch.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bt_node.domain.study import Role
 from training.segmenter.recipe import AugmentationRecipe
 
 Rng = np.random.Generator
+# Enhancing tumour shows on T1c and oedema on FLAIR: with neither, there is little left to outline.
+NEEDS_ONE_OF = (Role.T1C, Role.FLAIR)
 _SMOOTHEST = 3  # control points per axis of a random smooth field
 
 
-def augment(image: Tensor, regions: Tensor, recipe: AugmentationRecipe, rng: Rng) -> tuple[Tensor, Tensor]:
+def augment(
+    image: Tensor, regions: Tensor, roles: Sequence[Role], recipe: AugmentationRecipe, rng: Rng
+) -> tuple[Tensor, Tensor]:
     """Distort one patch; each distortion has its own chance.
 
     Args:
         image: float32 (sequence, Z, Y, X) z-scores, 0 outside the brain.
         regions: float32 (region, Z, Y, X), 0 or 1.
+        roles: what each sequence is.
         recipe: the chances.
         rng: source of every random choice.
 
@@ -44,7 +51,27 @@ def augment(image: Tensor, regions: Tensor, recipe: AugmentationRecipe, rng: Rng
     image = image * brain  # blur and thick slices leak over the brain's edge; the node's mask cuts there
     if rng.random() < recipe.brain_mask:
         image, regions = imperfect_brain_mask(image, regions, brain, rng)
+    if rng.random() < recipe.sequence_dropout:
+        image = drop_sequences(image, roles, rng)
     return image, regions
+
+
+def drop_sequences(image: Tensor, roles: Sequence[Role], rng: Rng) -> Tensor:
+    """Blank one to three sequences; FLAIR or T1c always stays, since without both no release answers.
+
+    Every subset that is left is equally likely. A missing sequence is 0 everywhere: the mean of a z-scored brain, and
+    what the node gives the network for a sequence that a study lacks.
+    """
+    number = len(roles)
+    subsets = [
+        kept
+        for kept in itertools.product((False, True), repeat=number)
+        if not all(kept) and any(on for on, role in zip(kept, roles, strict=True) if role in NEEDS_ONE_OF)
+    ]
+    if not subsets:
+        return image
+    kept = torch.tensor(subsets[int(rng.integers(len(subsets)))])
+    return image * kept.view(-1, 1, 1, 1)
 
 
 def _intensity_steps(recipe: AugmentationRecipe) -> list[tuple[float, Callable[[Tensor, Rng], Tensor]]]:

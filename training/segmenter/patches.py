@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bt_node.domain.study import Role
 from training.segmenter.augment import augment
 from training.segmenter.prepared import PreparedCase, nested_regions
 from training.segmenter.recipe import AugmentationRecipe, SamplingRecipe
@@ -22,10 +23,16 @@ class PatchSource:
     """
 
     def __init__(
-        self, cases: Sequence[PreparedCase], sampling: SamplingRecipe, augmentation: AugmentationRecipe, seed: int
+        self,
+        cases: Sequence[PreparedCase],
+        roles: Sequence[Role],
+        sampling: SamplingRecipe,
+        augmentation: AugmentationRecipe,
+        seed: int,
     ) -> None:
-        self._cases, self._sampling, self._augmentation, self._seed = cases, sampling, augmentation, seed
-        self._tumour_voxels = [np.argwhere(case.labels > 0).astype(np.int16) for case in cases]
+        self._cases, self._roles, self._seed = cases, roles, seed
+        self._sampling, self._augmentation = sampling, augmentation
+        self._tumour_voxels = [_voxels_by_label(case) for case in cases]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Images (batch, sequence, Z, Y, X) and regions (batch, 3, Z, Y, X), float32."""
@@ -37,14 +44,21 @@ class PatchSource:
 
     def _patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         index = int(rng.integers(len(self._cases)))
-        case, voxels = self._cases[index], self._tumour_voxels[index]
+        case, by_label = self._cases[index], self._tumour_voxels[index]
         centre = None
-        if len(voxels) and rng.random() < self._sampling.tumour_centred:
+        if by_label and rng.random() < self._sampling.tumour_centred:
+            voxels = by_label[int(rng.integers(len(by_label)))]  # each label equally often: core parts are small
             centre = voxels[int(rng.integers(len(voxels)))]
         window = _window(case.labels.shape, self._sampling.patch, centre, rng)
         image = _padded(case.inputs[(slice(None), *window)].astype(np.float32), self._sampling.patch)
         regions = _padded(nested_regions(case.labels[window]), self._sampling.patch)
-        return augment(torch.from_numpy(image), torch.from_numpy(regions), self._augmentation, rng)
+        return augment(torch.from_numpy(image), torch.from_numpy(regions), self._roles, self._augmentation, rng)
+
+
+def _voxels_by_label(case: PreparedCase) -> list[npt.NDArray[np.int16]]:
+    """Indices (Z, Y, X) of the voxels of each tumour label that the case has."""
+    labels = np.asarray(case.labels)
+    return [np.argwhere(labels == label).astype(np.int16) for label in np.unique(labels[labels > 0])]
 
 
 def _window(

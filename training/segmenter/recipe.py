@@ -61,6 +61,7 @@ class AugmentationRecipe(_Table):
     gamma: Chance = 0.0  # per sequence
     noise: Chance = 0.0
     blur: Chance = 0.0
+    sequence_dropout: Chance = 0.0  # some sequences are missing, never both FLAIR and T1c
 
 
 class OptimiserRecipe(_Table):

@@ -136,7 +136,8 @@ class Trainer:
     def run(self, data: TrainingData, run: Path) -> None:
         """Train to the recipe's last step, writing metrics and checkpoints into the run folder."""
         plan = self._recipe.optimiser
-        source = PatchSource(data.training, self._recipe.sampling, self._recipe.augmentation, self._recipe.seed)
+        recipe = self._recipe
+        source = PatchSource(data.training, recipe.data.roles, recipe.sampling, recipe.augmentation, recipe.seed)
         table = MetricsTable(run / "metrics.csv", _COLUMNS, resume_at=self.step)
         clock, began = TimeLeft(plan.steps, self.step), time.monotonic()
         while self.step < plan.steps:

@@ -43,6 +43,27 @@ def test_the_unet_drops_features_at_the_bottleneck_and_only_while_training() -> 
         assert torch.equal(network.eval()(image), network(image))
 
 
+def test_deep_supervision_answers_coarser_levels_only_while_training() -> None:
+    network = build_network("unet", IN_OUT | {"channels": [4, 8, 16, 32], "deep_supervision": 2})
+    image = torch.randn(1, 4, 16, 16, 16)
+    levels = network.train()(image)
+    assert [tuple(level.shape[1:]) for level in levels] == [(3, 16, 16, 16), (3, 8, 8, 8), (3, 4, 4, 4)]
+    assert network.eval()(image).shape == (1, 3, 16, 16, 16)
+
+
+def test_deep_supervision_changes_nothing_at_inference() -> None:
+    plain = build_network("unet", IN_OUT | {"channels": [4, 8, 16]}).eval()
+    supervised = build_network("unet", IN_OUT | {"channels": [4, 8, 16], "deep_supervision": 1}).eval()
+    supervised.load_state_dict(plain.state_dict(), strict=False)
+    image = torch.randn(1, 4, 16, 16, 16)
+    assert torch.equal(plain(image), supervised(image))
+
+
+def test_the_unet_refuses_more_heads_than_it_has_levels() -> None:
+    with pytest.raises(NetworkArgumentsError, match="deep_supervision must be 0 to 1"):
+        build_network("unet", IN_OUT | {"channels": [4, 8, 16], "deep_supervision": 2})
+
+
 def test_the_unet_decodes_with_transposed_convolutions() -> None:
     network = build_network("unet", IN_OUT | {"channels": [4, 8, 16]})
     assert sum(isinstance(module, nn.ConvTranspose3d) for module in network.modules()) == 2

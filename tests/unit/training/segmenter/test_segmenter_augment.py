@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from training.segmenter.augment import augment, imperfect_brain_mask, thick_slices, turn_and_scale
+from bt_node.domain.study import Role
+from training.segmenter.augment import (
+    augment,
+    drop_sequences,
+    imperfect_brain_mask,
+    thick_slices,
+    turn_and_scale,
+)
 from training.segmenter.patches import PatchSource
 from training.segmenter.prepared import PreparedCase, nested_regions
 from training.segmenter.recipe import AugmentationRecipe, SamplingRecipe
 
+ROLES = (Role.T1, Role.T1C, Role.T2, Role.FLAIR)
 EVERYTHING = AugmentationRecipe(
     flip_left_right=0.5, flip_other=0.5, turn_and_scale=1, thick_slices=1, bias_field=1, brain_mask=1, contrast=1,
     gamma=1, noise=1, blur=1,
@@ -35,7 +43,7 @@ def a_patch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_same_seed_gives_the_same_patch_and_another_seed_another() -> None:
-    first, second, third = (augment(*a_patch(), EVERYTHING, np.random.default_rng(seed)) for seed in (4, 4, 5))
+    first, second, third = (augment(*a_patch(), ROLES, EVERYTHING, np.random.default_rng(seed)) for seed in (4, 4, 5))
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
     assert not torch.equal(first[0], third[0])
@@ -43,7 +51,7 @@ def test_the_same_seed_gives_the_same_patch_and_another_seed_another() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_values_stay_finite_regions_stay_binary_and_nested(seed: int) -> None:
-    image, regions = augment(*a_patch(), EVERYTHING, np.random.default_rng(seed))
+    image, regions = augment(*a_patch(), ROLES, EVERYTHING, np.random.default_rng(seed))
     assert image.shape == (4, 32, 32, 32)
     assert torch.isfinite(image).all()
     assert set(regions.unique().tolist()) <= {0.0, 1.0}
@@ -53,7 +61,7 @@ def test_values_stay_finite_regions_stay_binary_and_nested(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_without_a_mask_fault_the_outside_of_the_brain_stays_zero(seed: int) -> None:
-    image, _ = augment(*a_patch(), ALL_BUT_MASK, np.random.default_rng(seed))
+    image, _ = augment(*a_patch(), ROLES, ALL_BUT_MASK, np.random.default_rng(seed))
     assert (image[:, 0, 0, 0] == 0).all()
     assert 0.05 < (image != 0).float().mean() < 0.6
 
@@ -93,6 +101,30 @@ def test_a_faulty_mask_cuts_labels_with_the_image_or_leaves_a_rim_without_labels
     assert kinds == {True, False}
 
 
+def test_every_subset_with_flair_or_t1c_comes_up_and_no_other() -> None:
+    subsets = set()
+    for seed in range(400):
+        kept = drop_sequences(torch.ones(4, 2, 2, 2), ROLES, np.random.default_rng(seed)).amax(dim=(1, 2, 3))
+        subsets.add(tuple(kept.bool().tolist()))
+    assert len(subsets) == 11  # of 15 subsets T1, T2 and T1+T2 are out, and all four together drop nothing
+    assert all(t1c or flair for _, t1c, _, flair in subsets)
+
+
+def test_a_release_of_one_sequence_never_loses_it() -> None:
+    alone = torch.ones(1, 2, 2, 2)
+    assert torch.equal(drop_sequences(alone, (Role.FLAIR,), np.random.default_rng(1)), alone)
+
+
+def test_patches_around_the_tumour_show_each_label_equally_often() -> None:
+    labels = np.full((40, 40, 40), 2, dtype=np.uint8)
+    labels[2:4, 2:4, 2:4] = 3  # 8 voxels of 64,000
+    case = PreparedCase("toy", np.ones((4, 40, 40, 40), dtype=np.float16), labels)
+    sampling = SamplingRecipe(patch=(8, 8, 8), batch=40, tumour_centred=1.0)
+    _, regions = PatchSource([case], ROLES, sampling, AugmentationRecipe(), seed=1).batch(0)
+    showing = int((regions[:, 2].sum(dim=(1, 2, 3)) > 0).sum())
+    assert 10 <= showing <= 30
+
+
 def test_regions_of_labels_are_nested() -> None:
     labels = np.array([[[0, 1, 2, 3]]], dtype=np.uint8)
     assert nested_regions(labels).reshape(3, 4).tolist() == [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]]
@@ -103,7 +135,7 @@ def test_a_patch_around_the_tumour_holds_tumour_even_at_the_edge_of_a_small_volu
     labels[19, 39, 0] = 3
     case = PreparedCase("toy", np.ones((4, 20, 40, 40), dtype=np.float16), labels)
     source = PatchSource(
-        [case], SamplingRecipe(patch=(24, 24, 24), batch=2, tumour_centred=1.0), AugmentationRecipe(), seed=1
+        [case], ROLES, SamplingRecipe(patch=(24, 24, 24), batch=2, tumour_centred=1.0), AugmentationRecipe(), seed=1
     )
     images, regions = source.batch(0)
     assert images.shape == (2, 4, 24, 24, 24)
