@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +23,8 @@ MANIFEST = "manifest.toml"
 _SCORED_REGIONS = (Region.WT, Region.TC, Region.ET)
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Millilitres = Annotated[float, Field(ge=0)]
+Axis = Literal["Z", "Y", "X"]
 
 
 class _Table(BaseModel):
@@ -36,6 +38,7 @@ class NetworkSpec(_Table):
 
     architecture: str
     arguments: Mapping[str, Any] = Field(default_factory=dict)
+    members: Annotated[int, Field(ge=1, le=16)] = 1  # networks of this kind in the weights file; answers are averaged
 
 
 class WeightsSpec(_Table):
@@ -50,16 +53,34 @@ class SegmenterInput(_Table):
     """`[input]` of a segmenter: channel order, grid and normalisation that training used."""
 
     roles: Annotated[tuple[Role, ...], Field(min_length=1)]
+    needs_one_of: tuple[Role, ...] = ()  # it answers for any subset that holds one of these; empty: all are needed
     spacing_mm: tuple[float, float, float]
     orientation: Literal["LPS"]
     normalisation: Literal["zscore-brain"]
     patch: tuple[int, int, int]  # (Z, Y, X) voxels of one sliding window
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5  # of neighbouring windows, along each axis
+    flips: tuple[Axis, ...] = ()  # mirrored along each set of these axes as well, and the answers averaged
 
     @model_validator(mode="after")
     def _each_role_once(self) -> SegmenterInput:
         if len(set(self.roles)) != len(self.roles):
             raise ValueError(f"roles repeat: {[role.value for role in self.roles]}")
+        unread = [role.value for role in self.needs_one_of if role not in self.roles]
+        if unread or len(set(self.needs_one_of)) != len(self.needs_one_of):
+            raise ValueError(f"needs_one_of must name some of the roles, each once; not among them: {unread}")
+        if len(set(self.flips)) != len(self.flips):
+            raise ValueError(f"flips repeat: {list(self.flips)}")
         return self
+
+    def lacking(self, given: Collection[Role]) -> tuple[Role, ...]:
+        """What keeps the release from answering on `given` sequences; empty when it can.
+
+        Where `needs_one_of` is empty these are the roles that are not given, and each is needed. Otherwise they are
+        `needs_one_of`, and any one of them would do.
+        """
+        if self.needs_one_of:
+            return () if set(self.needs_one_of) & set(given) else self.needs_one_of
+        return tuple(role for role in self.roles if role not in given)
 
 
 class SegmenterOutput(_Table):
@@ -67,14 +88,16 @@ class SegmenterOutput(_Table):
 
     regions: tuple[Region, ...]
     thresholds: tuple[Fraction, ...]  # probability above which a voxel belongs to the region of the same place
-    min_component_ml: tuple[Annotated[float, Field(ge=0)], ...]  # smaller connected parts of the region are dropped
+    min_component_ml: tuple[Millilitres, ...]  # smaller connected parts of the region are dropped
+    min_region_ml: tuple[Millilitres, ...] = (0.0, 0.0, 0.0)  # a region that is smaller in all is dropped whole
 
     @model_validator(mode="after")
     def _one_of_each(self) -> SegmenterOutput:
         if self.regions != _SCORED_REGIONS:
             raise ValueError(f"regions must be {[region.value for region in _SCORED_REGIONS]}")
-        if not len(self.regions) == len(self.thresholds) == len(self.min_component_ml):
-            raise ValueError("regions, thresholds and min_component_ml must have one entry each per region")
+        values = (self.thresholds, self.min_component_ml, self.min_region_ml)
+        if any(len(each) != len(self.regions) for each in values):
+            raise ValueError("thresholds, min_component_ml and min_region_ml must have one entry each per region")
         return self
 
 
@@ -88,10 +111,11 @@ class ClassifierInput(_Table):
 
 
 class ClassifierOutput(_Table):
-    """`[output]` of a classifier: classes in channel order and the temperature that calibrates them."""
+    """`[output]` of a classifier: classes in channel order, and how logits become calibrated probabilities."""
 
     classes: tuple[TumourType, ...]
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    mirror_average: bool = False  # logits are the mean over a picture and its left-right mirror image
 
     @model_validator(mode="after")
     def _every_class_once(self) -> ClassifierOutput:

@@ -1,10 +1,12 @@
-"""The 3D segmenter: four z-scored sequences in, probabilities of the nested regions out, and labels from these."""
+"""The 3D segmenter: z-scored sequences in, probabilities of the nested regions out, and labels from these."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import safetensors.torch
@@ -20,9 +22,17 @@ from bt_node.domain.study import Role
 from bt_node.domain.tumour import LABEL_OF, Region, ReleaseIdentity
 from bt_node.infer.device import has_fast_bfloat16
 from bt_node.infer.networks.build import NetworkArgumentsError, build_network
-from bt_node.infer.release import Release, SegmenterInput, SegmenterManifest, SegmenterOutput, read_verified_weights
+from bt_node.infer.networks.ensemble import Ensemble
+from bt_node.infer.release import (
+    NetworkSpec,
+    Release,
+    SegmenterInput,
+    SegmenterManifest,
+    SegmenterOutput,
+    read_verified_weights,
+)
 
-_OVERLAP = 0.5  # of neighbouring windows, along each axis
+_AXES = {"Z": 2, "Y": 3, "X": 4}  # of a batch (1, sequence or region, Z, Y, X)
 _TOUCHING = np.ones((3, 3, 3), dtype=np.bool_)  # voxels that share a face, an edge or a corner are one part
 
 
@@ -46,8 +56,13 @@ class Segmenter:
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The sequences it needs, in channel order."""
+        """The sequences it reads, in channel order."""
         return self.input.roles
+
+    @property
+    def needs_one_of(self) -> tuple[Role, ...]:
+        """At least one of these must be there, the others may be missing; empty: it needs all of `roles`."""
+        return self.input.needs_one_of
 
     def predict(self, inputs: Mapping[Role, ImageArray]) -> ImageArray:
         """Probability of each nested region in each voxel.
@@ -57,13 +72,14 @@ class Segmenter:
 
         Args:
             inputs: float32 (Z, Y, X) of one shape on the release's grid (1 mm, axes along LPS), z-scored inside the
-                brain and 0 outside. Roles that the release does not read are ignored.
+                brain and 0 outside. Roles that the release does not read are ignored. A release with `needs_one_of`
+                reads zeros (the mean of every z-scored sequence) in place of a missing one, as it was trained to.
 
         Returns:
             float32 (3, Z, Y, X): WT, TC, ET, each 0 to 1.
 
         Raises:
-            RolesMissingError: a sequence that the release reads is not among `inputs`.
+            RolesMissingError: a sequence that the release cannot do without is not among `inputs`.
             OutOfDeviceMemoryError: the device ran out of memory.
             ValueError: shapes differ, a value is not finite, or nothing is inside the brain.
         """
@@ -78,7 +94,8 @@ class Segmenter:
         """Exclusive labels from probabilities, by the release's thresholds.
 
         Regions stay nested: core lies inside whole tumour and enhancing tumour inside core. A connected part that is
-        smaller than the release allows is dropped from its region, and with it everything nested in it.
+        smaller than the release allows is dropped from its region, and with it everything nested in it. A region
+        whose parts together are too small goes whole: too little enhancing tumour becomes core.
 
         Args:
             probabilities: float32 (3, Z, Y, X): WT, TC, ET on any grid.
@@ -90,18 +107,28 @@ class Segmenter:
         voxel_ml = (float(np.prod(self.input.spacing_mm)) if voxel_mm3 is None else voxel_mm3) / 1000.0
         inside: BoolArray = np.ones(probabilities.shape[1:], dtype=np.bool_)
         masks: list[BoolArray] = []
-        for values, threshold, smallest_ml in zip(
-            probabilities, self.output.thresholds, self.output.min_component_ml, strict=True
+        rules = self.output
+        for values, threshold, part_ml, region_ml in zip(
+            probabilities, rules.thresholds, rules.min_component_ml, rules.min_region_ml, strict=True
         ):
-            inside = _without_small_parts(inside & (values > threshold), smallest_ml / voxel_ml)
+            inside = _without_small_parts(inside & (values > threshold), part_ml / voxel_ml)
+            if np.count_nonzero(inside) * voxel_ml < region_ml:
+                inside = np.zeros_like(inside)
             masks.append(inside)
         return _exclusive(masks)
 
     def _stacked(self, inputs: Mapping[Role, ImageArray]) -> ImageArray:
-        missing = [role.value for role in self.roles if role not in inputs]
-        if missing:
-            raise RolesMissingError(missing, len(inputs))
-        image = np.stack([inputs[role] for role in self.roles]).astype(np.float32, copy=False)
+        lacking = self.input.lacking(inputs)
+        if lacking:
+            one_of = bool(self.needs_one_of)
+            raise RolesMissingError([role.value for role in lacking], len(inputs), one_of=one_of)
+        shape = next(inputs[role] for role in self.roles if role in inputs).shape
+        image = np.zeros((len(self.roles), *shape), dtype=np.float32)
+        for channel, role in zip(image, self.roles, strict=True):
+            if role in inputs:
+                if inputs[role].shape != shape:
+                    raise ValueError(f"{role.value} has shape {inputs[role].shape}, others have {shape}")
+                channel[...] = inputs[role]
         if not np.isfinite(image).all():
             raise ValueError("the input holds values that are not finite")
         return image
@@ -112,13 +139,24 @@ class Segmenter:
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)),
         ):
-            blended = sliding_window_inference(
-                batch, self.input.patch, 1, self._window, overlap=_OVERLAP, mode="gaussian"
-            )
+            mean = self._mirrored_mean(batch)
+        result: ImageArray = mean[0].float().clamp(0.0, 1.0).cpu().numpy()
+        return result
+
+    def _mirrored_mean(self, batch: Tensor) -> Tensor:
+        """Mean answer over the image and its mirror images along every set of the release's `flips`."""
+        axes = [_AXES[axis] for axis in self.input.flips]
+        mirrors = [chosen for count in range(len(axes) + 1) for chosen in combinations(axes, count)]
+        answers = (self._blended(batch.flip(mirror)).flip(mirror) for mirror in mirrors)
+        return functools.reduce(torch.add, answers) / len(mirrors)
+
+    def _blended(self, batch: Tensor) -> Tensor:
+        blended = sliding_window_inference(
+            batch, self.input.patch, 1, self._window, overlap=self.input.overlap, mode="gaussian"
+        )
         if not isinstance(blended, Tensor):
             raise TypeError(f"the network answers {type(blended).__name__}, not one tensor")
-        result: ImageArray = blended[0].float().clamp(0.0, 1.0).cpu().numpy()
-        return result
+        return blended
 
     def _window(self, window: Tensor) -> Tensor:
         logits: Tensor = self.network(window.contiguous(memory_format=torch.channels_last_3d))
@@ -137,11 +175,21 @@ def load_segmenter(release: Release, device: torch.device) -> Segmenter:
         raise ReleaseError(release.folder.name, f"is a {manifest.kind}, not a segmenter")
     content = read_verified_weights(release)
     try:
-        network = build_network(manifest.network.architecture, manifest.network.arguments)
+        network = build_members(manifest.network)
         network.load_state_dict({name: value.float() for name, value in safetensors.torch.load(content).items()})
     except (NetworkArgumentsError, SafetensorError, RuntimeError) as error:
         raise ReleaseError(release.folder.name, str(error)) from error
     return Segmenter(release.identity, manifest.input, manifest.output, ready(network, device), device)
+
+
+def build_members(spec: NetworkSpec) -> nn.Module:
+    """The network of a manifest with fresh weights; of several members, one module that averages their answers.
+
+    Raises:
+        NetworkArgumentsError: unknown name, unknown or impossible arguments.
+    """
+    members = [build_network(spec.architecture, spec.arguments) for _ in range(spec.members)]
+    return members[0] if len(members) == 1 else Ensemble(members)
 
 
 def ready(network: nn.Module, device: torch.device) -> nn.Module:
