@@ -50,12 +50,10 @@ def intervals_by_group(
     if not enough_groups(groups, strata):
         return {}
     generator = np.random.default_rng(seed)
-    strata_members = list(_by_stratum(groups, strata).values())
+    gathered = list(_by_stratum(groups, strata).values())
     drawn: dict[str, list[float]] = defaultdict(list)
     for _ in range(resamples):
-        chosen = [
-            members[k] for members in strata_members for k in generator.integers(len(members), size=len(members))
-        ]
+        chosen = [found[k] for found in gathered for k in generator.integers(len(found), size=len(found))]
         for name, value in measure(np.concatenate(chosen)).items():
             if value is not None and np.isfinite(value):
                 drawn[name].append(value)

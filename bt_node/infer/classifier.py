@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from bt_node.domain.errors import OutOfDeviceMemoryError, PictureError, ReleaseError
 from bt_node.domain.geometry import FloatArray, ImageArray
-from bt_node.domain.tumour import ReleaseIdentity, TumourType, TumourTypeFinding
+from bt_node.domain.tumour import ReleaseIdentity, SliceAnswer, TumourTypeFinding
 from bt_node.infer.networks.build import NetworkArgumentsError, build_network
 from bt_node.infer.picture import NORMALISATIONS, frame_head, to_network
 from bt_node.infer.release import ClassifierManifest, Release, read_verified_weights
@@ -37,27 +37,34 @@ class Classifier:
     identity: ReleaseIdentity
     device: torch.device
 
-    def classify(self, slices: Sequence[ImageArray]) -> TumourTypeFinding:
+    def classify(self, slices: Sequence[ImageArray], weights: Sequence[float] | None = None) -> TumourTypeFinding:
         """Name the tumour type that the slices of one study show.
 
-        The finding is the arithmetic mean of the slices' calibrated probabilities (a linear opinion pool).
-        Neighbouring slices repeat one another, so multiplying them, or averaging logarithms, would let one sure but
-        wrong slice (a vessel, an artefact) veto the others and would claim more certainty than the slices hold.
+        The finding is the weighted arithmetic mean of the slices' calibrated probabilities (a linear opinion pool).
+        Slices of one tumour repeat one another, so multiplying them, or averaging logarithms, would let one sure but
+        wrong slice (a vessel, an artefact) veto the others and would claim more certainty than the slices hold. The
+        mean is never surer than its surest slice. A slice that shows much of the tumour counts for more than one that
+        grazes it: that is what weights are for.
 
         Args:
             slices: intensities (Y, X) of axial T1c slices with skull, any size and unit; rows run from anterior to
                 posterior, columns from the patient's right to left. Slices without a head are left out.
+            weights: how much each slice counts, positive, any unit; all the same when left out.
 
         Returns:
-            Probabilities that sum to 1, and the number of slices that were used.
+            Probabilities that sum to 1, and what each slice that was used said.
 
         Raises:
             PictureError: no slice shows a head.
             OutOfDeviceMemoryError: the device is full right now.
         """
-        framed = self._frame(slices)
-        probabilities = self.probabilities(framed).mean(axis=0)
-        return self._finding(probabilities, len(framed))
+        weights = [1.0] * len(slices) if weights is None else weights
+        if len(weights) != len(slices) or any(weight <= 0 for weight in weights):
+            raise ValueError(f"{len(slices)} slices need as many positive weights, not {list(weights)}")
+        places, framed = self._frame(slices)
+        share = np.array([weights[place] for place in places], dtype=np.float64)
+        share /= share.sum()
+        return self._finding(places, share, self.probabilities(framed))
 
     def probabilities(self, framed: ImageArray) -> FloatArray:
         """Calibrated probabilities (N, classes), in the manifest's order of classes, of framed pictures (N, S, S)."""
@@ -67,35 +74,66 @@ class Classifier:
         return np.asarray(exponential / exponential.sum(axis=1, keepdims=True), dtype=np.float64)
 
     def logits(self, framed: ImageArray) -> FloatArray:
-        """What the network says, before temperature: (N, classes) of framed pictures (N, S, S)."""
+        """What the network says, before temperature: (N, classes) of framed pictures (N, S, S).
+
+        Where the release averages over mirror images, so do these logits (`picture_logits`).
+        """
         parts = []
         try:
             with torch.inference_mode():
                 for start in range(0, len(framed), _BATCH):
                     grey = torch.from_numpy(framed[start : start + _BATCH]).to(self.device)
-                    logits = self.network(to_network(grey, self.manifest.input.normalisation))
-                    parts.append(logits.float().cpu().numpy())
+                    logits = picture_logits(
+                        self.network,
+                        to_network(grey, self.manifest.input.normalisation),
+                        mirror_average=self.manifest.output.mirror_average,
+                    )
+                    parts.append(logits.cpu().numpy())
         except torch.OutOfMemoryError as error:
             raise OutOfDeviceMemoryError(str(self.device)) from error
         return np.concatenate(parts).astype(np.float64)
 
-    def _frame(self, slices: Sequence[ImageArray]) -> ImageArray:
-        framed = []
+    def _frame(self, slices: Sequence[ImageArray]) -> tuple[list[int], ImageArray]:
+        """Places of the slices that show a head, and these slices framed (N, S, S)."""
+        framed: dict[int, ImageArray] = {}
         refused = PictureError("there are no slices")
-        for picture in slices:
+        for place, picture in enumerate(slices):
             try:
-                framed.append(frame_head(picture, self.manifest.input.size))
+                framed[place] = frame_head(picture, self.manifest.input.size)
             except PictureError as error:
                 refused = error
         if not framed:
             raise refused
-        return np.stack(framed)
+        return list(framed), np.stack(list(framed.values()))
 
-    def _finding(self, probabilities: FloatArray, slices_used: int) -> TumourTypeFinding:
-        by_type: Mapping[TumourType, float] = {
-            kind: float(value) for kind, value in zip(self.manifest.output.classes, probabilities, strict=True)
-        }
-        return TumourTypeFinding(by_type, slices_used, self.identity)
+    def _finding(self, places: Sequence[int], share: FloatArray, probabilities: FloatArray) -> TumourTypeFinding:
+        classes = self.manifest.output.classes
+        by_type = dict(zip(classes, (float(value) for value in share @ probabilities), strict=True))
+        answers = tuple(
+            SliceAnswer(place, float(part), classes[int(row.argmax())], float(row.max()))
+            for place, part, row in zip(places, share, probabilities, strict=True)
+        )
+        return TumourTypeFinding(by_type, len(places), self.identity, answers)
+
+
+def picture_logits(network: nn.Module, pictures: torch.Tensor, *, mirror_average: bool) -> torch.Tensor:
+    """Logits of pictures, or the mean of those of each picture and its left-right mirror image.
+
+    Logits are averaged, not probabilities: one temperature, fitted on these very means, calibrates the answer, and
+    of two views of *one* slice neither should dilute the other to a half (as slices of a study may).
+
+    Args:
+        network: maps (N, 3, S, S) to logits (N, classes).
+        pictures: float (N, 3, S, S), normalised (`to_network`); the last axis runs from right to left.
+        mirror_average: whether the mirror image has a say; it doubles the time.
+
+    Returns:
+        float32 (N, classes).
+    """
+    logits: torch.Tensor = network(pictures).float()
+    if mirror_average:
+        logits = (logits + network(pictures.flip(-1)).float()) / 2
+    return logits
 
 
 def load_classifier(release: Release, device: torch.device) -> Classifier:

@@ -65,6 +65,12 @@ class InputRecipe(_Table):
     normalisation: str = "head-imagenet"
 
 
+class OutputRecipe(_Table):
+    """`[output]`: as it will stand in the release's manifest."""
+
+    mirror_average: bool = False  # the answer is the mean over a picture and its mirror image; twice the time
+
+
 class SamplingRecipe(_Table):
     """`[sampling]`: what one epoch shows. A number larger than what there is means all of it, once."""
 
@@ -119,6 +125,7 @@ class ClassifierRecipe(_Table):
     data: DataRecipe
     network: NetworkRecipe
     input: InputRecipe = InputRecipe()
+    output: OutputRecipe = OutputRecipe()
     sampling: SamplingRecipe = SamplingRecipe()
     augmentation: AugmentationRecipe = AugmentationRecipe()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]

@@ -19,6 +19,7 @@ from bt_node.domain.errors import PictureError, ReleaseError, WeightsMismatchErr
 from bt_node.domain.tumour import TumourType
 from bt_node.infer.classifier import Classifier, classify_files, load_classifier, read_picture
 from bt_node.infer.networks.build import build_network
+from bt_node.infer.picture import frame_head
 from bt_node.infer.release import read_release
 
 MANIFEST = """
@@ -110,6 +111,23 @@ def test_the_unit_of_the_scanner_does_not_change_the_finding(classifier: Classif
     plain = classifier.classify([head(0)]).probabilities
     other = classifier.classify([head(0) * 37.0 - 1000.0]).probabilities
     assert other == pytest.approx(plain, abs=1e-3)
+
+
+def test_averaged_mirror_images_make_left_and_right_alike_and_old_manifests_stay_as_they_were(
+    classifier: Classifier,
+) -> None:
+    torch.manual_seed(0)
+    plain = replace(classifier, network=nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 4)))
+    assert not plain.manifest.output.mirror_average
+    output = plain.manifest.output.model_copy(update={"mirror_average": True})
+    averaging = replace(plain, manifest=plain.manifest.model_copy(update={"output": output}))
+
+    framed = np.stack([frame_head(head(seed), 64) for seed in range(3)])
+    mirrored = np.ascontiguousarray(framed[:, :, ::-1])
+    one, other = plain.logits(framed), plain.logits(mirrored)
+    assert np.abs(one - other).max() > 0.1
+    assert averaging.logits(framed) == pytest.approx((one + other) / 2, abs=1e-5)
+    assert averaging.logits(mirrored) == pytest.approx(averaging.logits(framed), abs=1e-5)
 
 
 def test_many_slices_are_taken_in_batches_without_changing_any(classifier: Classifier) -> None:
