@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         # On cores that other programs share, a second thread mostly waits for the first.
         command.add_argument("--threads", type=int, default=0, help="0: all cores")
         if name == "train":
-            command.add_argument("--pretrained", type=Path, help="safetensors in torchvision's layout to start from")
+            command.add_argument("--pretrained", type=Path, help="torchvision's weights: .safetensors or .pth")
         if name == "export":
             command.add_argument("--release", type=Path, required=True, help="folder to write")
     return parser

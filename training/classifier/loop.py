@@ -117,28 +117,42 @@ class Trainer:
         torch.manual_seed(self.recipe.seed * 1000 + epoch)
         generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
         size, losses = self.recipe.size_in(epoch), []
-        self.network.train()
+        self._set_learning(frozen=self.recipe.stage_of(epoch).frozen)
         batches = draw_epoch(self.data, self.recipe.sampling, np.random.default_rng((self.recipe.seed, epoch)))
         for number, (grey, labels) in enumerate(batches):
             pictures = augment(resized(grey, size), self.recipe.augmentation, generator).to(self.device)
             step = epoch * self.steps_per_epoch + number
-            losses.append(self._step(pictures, torch.from_numpy(labels).to(self.device), step))
+            pictures, others, share = mix(pictures, self.recipe.augmentation.mixup, generator)
+            truth = torch.from_numpy(labels).to(self.device)
+            losses.append(self._step(pictures, (truth, truth[others]), share, step))
         return float(np.mean(losses))
 
-    def _step(self, pictures: torch.Tensor, labels: torch.Tensor, step: int) -> float:
+    def _set_learning(self, *, frozen: bool) -> None:
+        """Let all layers learn, or only the last: then the others keep their batch statistics too."""
+        self.network.train(not frozen)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not frozen or name.startswith(str(self.network.head_prefix)))
+
+    def _step(
+        self, pictures: torch.Tensor, labels: tuple[torch.Tensor, torch.Tensor], share: float, step: int
+    ) -> float:
+        """One step on pictures that are `share` of the first labels and the rest of the second."""
         settings = self.recipe.optimiser
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate(step)
         normalised = to_network(pictures, self.recipe.input.normalisation).contiguous(
             memory_format=torch.channels_last
         )
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.network(normalised)
-        loss = functional.cross_entropy(
-            logits.float(), labels, weight=self.weights, label_smoothing=settings.label_smoothing
+        low_precision = self.device.type == "cuda" if settings.bfloat16 is None else settings.bfloat16
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low_precision):
+            logits = self.network(normalised).float()
+        first, second = (
+            functional.cross_entropy(logits, truth, weight=self.weights, label_smoothing=settings.label_smoothing)
+            for truth in labels
         )
+        loss = share * first + (1 - share) * second
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
         self.optimiser.step()
         self._update_average(step)
@@ -227,6 +241,19 @@ class Trainer:
             }
         self.progress = Progress(int(state["epoch"]), float(state["best"]), int(state["best_epoch"]))
         print(f"resuming after epoch {self.progress.epoch}", flush=True)
+
+
+def mix(pictures: torch.Tensor, alpha: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Blend each picture with another one of the batch (mixup, arXiv:1710.09412).
+
+    Returns:
+        The blends, the place of each one's partner, and the share of the first picture (1 where alpha is 0).
+    """
+    if alpha == 0:
+        return pictures, torch.arange(len(pictures), device=pictures.device), 1.0
+    others = torch.randperm(len(pictures), generator=generator).to(pictures.device)
+    share = float(np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator))).beta(alpha, alpha))
+    return share * pictures + (1 - share) * pictures[others], others, share
 
 
 def resized(grey: Bytes, size: int) -> torch.Tensor:

@@ -1,8 +1,10 @@
-"""Start from weights that a user has on disk: ImageNet's in torchvision's layout, as safetensors."""
+"""Start from weights that a user has on disk: ImageNet's in torchvision's layout, as safetensors or as its .pth."""
 
 from __future__ import annotations
 
 import hashlib
+import io
+import pickle
 from pathlib import Path
 
 import safetensors.torch
@@ -12,6 +14,7 @@ from torch import nn
 
 from training.classifier.pictures import DataError
 
+_PICKLED = (".pth", ".pt")
 _LISTED = 4  # names shown when many do not fit
 
 
@@ -20,19 +23,19 @@ def load_pretrained(network: nn.Module, path: Path) -> str:
 
     Args:
         network: one of the classifier's backbones (they name their last layer in `head_prefix`).
-        path: safetensors in torchvision's layout.
+        path: torchvision's layout, as safetensors or as torchvision's own file (.pth, .pt).
 
     Returns:
         SHA-256 (hex) of the file, for the run's record.
 
     Raises:
-        DataError: not safetensors, or names or shapes other than the backbone's.
+        DataError: not such a file, or names or shapes other than the backbone's.
     """
     try:
         content = path.read_bytes()
-        weights = safetensors.torch.load(content)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} is not a safetensors file: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    weights = _weights(path, content)
     own = network.state_dict()
     strange = _strange(own, weights, str(network.head_prefix))
     if strange:
@@ -41,6 +44,21 @@ def load_pretrained(network: nn.Module, path: Path) -> str:
     fitting = {name: value.float() for name, value in weights.items() if own[name].shape == value.shape}
     network.load_state_dict(fitting, strict=False)
     return hashlib.sha256(content).hexdigest()
+
+
+def _weights(path: Path, content: bytes) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix not in _PICKLED:
+            return safetensors.torch.load(content)
+        # torchvision publishes pickles. This reader builds tensors and containers and refuses to call anything else.
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)  # noqa: TID251 - see above
+    except SafetensorError as error:
+        raise DataError(f"{path} is not a safetensors file: {error}") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise DataError(f"{path} does not hold plain weights: {str(error).splitlines()[0]}") from error
+    if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise DataError(f"{path} does not hold plain weights: it is not a table of tensors")
+    return loaded
 
 
 def _strange(own: dict[str, torch.Tensor], weights: dict[str, torch.Tensor], head: str) -> list[str]:

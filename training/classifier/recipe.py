@@ -94,6 +94,7 @@ class AugmentationRecipe(_Table):
     blur: Chance = 0.25
     jpeg: Chance = 0.25
     noise: Chance = 0.3
+    mixup: Annotated[float, Field(ge=0)] = 0.0  # alpha of arXiv:1710.09412: pairs of pictures and labels are blended
     darkened_rim: Chance = 0.0  # the outermost tissue fades, as where a skull is stripped or out of the coil
 
 
@@ -102,6 +103,7 @@ class Stage(_Table):
 
     epochs: Positive
     size: Annotated[int, Field(ge=32)]
+    frozen: bool = False  # only the last layer learns: for the first epochs on top of pretrained weights
 
 
 class OptimiserRecipe(_Table):
@@ -113,6 +115,7 @@ class OptimiserRecipe(_Table):
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.995
+    bfloat16: bool | None = None  # None: on a GPU only; pays for ResNet50 and VGG16 on processors that multiply in it
     patience: Positive = 10  # epochs of the last stage without improvement before it stops
 
 
@@ -136,13 +139,17 @@ class ClassifierRecipe(_Table):
         """Epochs of all stages together."""
         return sum(stage.epochs for stage in self.stages)
 
-    def size_in(self, epoch: int) -> int:
-        """Picture size in zero-based `epoch`."""
+    def stage_of(self, epoch: int) -> Stage:
+        """The stage that zero-based `epoch` belongs to."""
         for stage in self.stages:
             if epoch < stage.epochs:
-                return stage.size
+                return stage
             epoch -= stage.epochs
-        return self.stages[-1].size
+        return self.stages[-1]
+
+    def size_in(self, epoch: int) -> int:
+        """Picture size in zero-based `epoch`."""
+        return self.stage_of(epoch).size
 
 
 def read_recipe(path: Path) -> ClassifierRecipe:

@@ -113,3 +113,11 @@ def test_stochastic_depth_is_silent_at_inference_and_not_in_training() -> None:
 def test_an_argument_the_network_does_not_know_is_refused_by_name() -> None:
     with pytest.raises(NetworkArgumentsError, match="stochastic_depth"):
         build_network("vgg16", {"classes": 4, "stochastic_depth": 0.1})
+
+
+def test_half_the_width_of_resnet50_is_a_quarter_of_its_weights_and_the_same_names() -> None:
+    whole, half = (build_network("resnet50", {"classes": 4, "width": width}) for width in (1.0, 0.5))
+    count = {network: sum(value.numel() for value in network.parameters()) for network in (whole, half)}
+    assert list(whole.state_dict()) == list(half.state_dict())
+    assert 0.24 < count[half] / count[whole] < 0.26
+    assert half.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 4)

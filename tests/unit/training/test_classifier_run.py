@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -20,7 +21,7 @@ from bt_node.infer.networks.build import build_network
 from bt_node.infer.release import read_release
 from training.__main__ import main
 from training.classifier.commands import load_data
-from training.classifier.loop import LAST, Trainer, draw_epoch, expected_counts
+from training.classifier.loop import LAST, Trainer, draw_epoch, expected_counts, mix
 from training.classifier.pictures import CLASSES, DataError, check_split, read_table
 from training.classifier.pretrained import load_pretrained
 from training.classifier.recipe import ClassifierRecipe, RecipeError, read_recipe
@@ -238,24 +239,66 @@ def test_a_recipe_with_mistakes_lists_them_all(tmp_path: Path) -> None:
         read_recipe(path)
 
 
-def test_the_released_recipes_are_sound_and_end_at_the_size_that_the_node_shows() -> None:
-    folder = Path(__file__).parents[3] / "training/recipes"
-    small, full = read_recipe(folder / "classifier.toml"), read_recipe(folder / "classifier-224.toml")
-    assert small.size_in(0) < small.size_in(small.epochs - 1) < 224
-    assert {full.size_in(epoch) for epoch in range(full.epochs)} == {full.input.size} == {224}
-    assert small.data == full.data
-    assert small.network == full.network
+def test_the_released_recipe_grows_its_pictures_to_the_size_that_the_node_shows() -> None:
+    recipe = read_recipe(Path(__file__).parents[3] / "training/recipes/classifier.toml")
+    sizes = [recipe.size_in(epoch) for epoch in range(recipe.epochs)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] == recipe.input.size == 224
 
 
-def test_imagenet_weights_fill_everything_but_the_last_layer(tmp_path: Path) -> None:
+def test_in_a_frozen_stage_only_the_last_layer_learns(tmp_path: Path, data_folder: Path) -> None:
+    recipe = toy_recipe(tmp_path, epochs=1)
+    frozen = recipe.model_copy(update={"stages": (recipe.stages[0].model_copy(update={"frozen": True}),)})
+    changed = {}
+    for name, wanted in (("frozen", frozen), ("free", recipe)):
+        run = trainer(wanted, data_folder, tmp_path / name)
+        before = {key: value.clone() for key, value in run.network.state_dict().items()}
+        run.train()
+        after = run.network.state_dict()
+        changed[name] = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed["frozen"] == {"classifier.1.weight", "classifier.1.bias"}
+    assert changed["free"] == set(before)
+
+
+def test_mixup_blends_pictures_with_their_partners_and_repeats() -> None:
+    pictures = torch.eye(6)[:, :, None] * torch.ones(1, 1, 4)
+    first, second = (mix(pictures, 0.4, torch.Generator().manual_seed(2)) for _ in range(2))
+    blended, others, share = first
+    assert torch.equal(blended, second[0])
+    assert sorted(others.tolist()) == list(range(6))
+    assert 0 < share < 1
+    assert torch.allclose(blended, share * pictures + (1 - share) * pictures[others])
+    assert mix(pictures, 0.0, torch.Generator())[2] == 1.0
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_imagenet_weights_fill_everything_but_the_last_layer(tmp_path: Path, suffix: str) -> None:
     given = build_network("efficientnet_b0", {"classes": 1000}).state_dict()
-    save_file(given, tmp_path / "imagenet.safetensors")
+    path = tmp_path / f"imagenet.{suffix}"
+    (save_file if suffix == "safetensors" else torch.save)(given, path)
     network = build_network("efficientnet_b0", {"classes": 4})
     head = network.classifier[1].weight.clone()
-    load_pretrained(network, tmp_path / "imagenet.safetensors")
+    sha256 = load_pretrained(network, path)
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     filled = network.state_dict()
     assert torch.equal(filled["classifier.1.weight"], head)
     assert all(torch.equal(filled[name], given[name]) for name in given if not name.startswith("classifier."))
+
+
+class Sly:
+    """What a pickle may hold besides weights: a call that runs when it is read."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("this ran",)
+
+
+def test_a_weights_file_that_holds_more_than_tensors_is_refused_and_runs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"conv1.weight": Sly()}, tmp_path / "sly.pth")
+    with pytest.raises(DataError, match="does not hold plain weights"):
+        load_pretrained(build_network("efficientnet_b0", {"classes": 4}), tmp_path / "sly.pth")
+    assert "this ran" not in capsys.readouterr().out
 
 
 def test_weights_of_another_backbone_are_refused_with_names(tmp_path: Path) -> None:
