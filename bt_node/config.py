@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -75,11 +75,29 @@ def _database_url(value: str) -> str:
     return value
 
 
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value, re.IGNORECASE)
+    except re.error as wrong:
+        raise ValueError(f"not a regular expression: {wrong}") from None
+    return value
+
+
+def _limits(value: tuple[float, float] | None) -> tuple[float, float] | None:
+    if value and value[0] > value[1]:
+        raise ValueError("the lower limit stands first, like [5, 15]")
+    return value
+
+
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Host = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+# Shown in reasons and reports, so without control characters and quotes.
+RuleName = Annotated[str, Field(pattern=r"^[\x21\x23-\x7e]([\x20\x21\x23-\x7e]{0,62}[\x21\x23-\x7e])?$")]
+Regex = Annotated[str, AfterValidator(_pattern)]
+Limits = Annotated[tuple[float, float] | None, AfterValidator(_limits)]
 
 
 class _Table(BaseModel):
@@ -144,10 +162,51 @@ class Database(_Table):
 
 
 class Completeness(_Table):
-    """When a study counts as complete."""
+    """When a study counts as complete, and what becomes of one that lacks a sequence."""
 
     quiet_seconds: Annotated[float, Field(ge=0)] = 30
     stale_association_seconds: Seconds = 300
+    require_all_roles: bool = True
+
+
+class RuleMatch(_Table):
+    """Which series a rule means: all conditions that are given must fit. Texts ignore case; limits are included."""
+
+    manufacturer: str = ""
+    station: str = ""
+    description: Regex = ""
+    protocol: Regex = ""
+    te_ms: Limits = None
+    tr_ms: Limits = None
+    ti_ms: Limits = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> RuleMatch:
+        if not any(getattr(self, key) for key in type(self).model_fields):
+            raise ValueError(f"a rule needs at least one condition of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class RoleRule(_Table):
+    """A site's own rule: series that match get this role, or none at all. Rules come before all built-in ones."""
+
+    name: RuleName
+    match: RuleMatch
+    role: Literal["T1", "T1C", "T2", "FLAIR"] | None = None
+    exclude: bool = False
+
+    @model_validator(mode="after")
+    def _one_outcome(self) -> RoleRule:
+        if (self.role is None) == (not self.exclude):
+            raise ValueError('a rule has either role = "T1", "T1C", "T2" or "FLAIR", or exclude = true')
+        return self
+
+
+class Roles(_Table):
+    """How the four sequences are chosen at this site."""
+
+    prefer: Literal["3d", "2d", "none"] = "3d"
+    rules: tuple[RoleRule, ...] = ()
 
 
 class Schedule(_Table):
@@ -222,6 +281,7 @@ class Config(_Table):
     storage: Storage = Storage()
     database: Database = Database()
     completeness: Completeness = Completeness()
+    roles: Roles = Roles()
     schedule: Schedule = Schedule()
     delivery: Delivery = Delivery()
     models: Models = Models()
@@ -237,8 +297,8 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
 
     Args:
         path: the TOML file. None means `config.toml` in the current folder, or the defaults where there is none.
-        environ: usually `os.environ`. `BT_NODE_LISTENER__PORT=104` sets one key; `BT_NODE_SOURCES` and
-            `BT_NODE_DESTINATIONS` replace a list, as JSON. Other `BT_NODE_…` names without `__` are not ours.
+        environ: usually `os.environ`. `BT_NODE_LISTENER__PORT=104` sets one key; `BT_NODE_SOURCES`,
+            `BT_NODE_DESTINATIONS` and `BT_NODE_ROLES__RULES` replace a list, as JSON. Other `BT_NODE_…` names without `__` are not ours.
 
     Returns:
         The configuration; spool, models folder and SQLite file are absolute, relative to the file's folder.
@@ -301,19 +361,27 @@ def _lines_of_keys(text: str) -> dict[_Where, int]:
     """Line number (from 1) of each key and table header, arrays of tables counted from 0."""
     lines: dict[_Where, int] = {}
     table: _Where = ()
-    tables_in: dict[str, int] = {}
+    tables_in: dict[_Where, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _HEADER.match(line):
-            name = header[2].strip("\"'")
-            table = tuple(name.split("."))
+            name = tuple(part.strip(" \"'") for part in header[2].split("."))
+            table = _counted(name, tables_in)
             if header[1] == "[[":
-                lines.setdefault(table, number)
-                table = (name, tables_in.get(name, 0))
+                lines.setdefault(name, number)
+                table = (*name, tables_in.get(name, 0))
                 tables_in[name] = tables_in.get(name, 0) + 1
             lines[table] = number
         elif key := _KEY.match(line):
             lines[table + tuple(part.strip(" \"'") for part in key[1].split("."))] = number
     return lines
+
+
+def _counted(name: tuple[str, ...], tables_in: Mapping[_Where, int]) -> _Where:
+    """The place of [a.b.c], where [[a.b]] stands above it: inside the last one of these."""
+    for length in range(len(name) - 1, 0, -1):
+        if name[:length] in tables_in:
+            return (*name[:length], tables_in[name[:length]] - 1, *name[length:])
+    return name
 
 
 class _Overlay(NamedTuple):
@@ -332,7 +400,7 @@ class _Overlay(NamedTuple):
                 continue
             overlay.variables[where] = variable
             try:
-                overlay.values[where] = environ[variable] if len(where) > 1 else json.loads(environ[variable])
+                overlay.values[where] = json.loads(environ[variable]) if where in _LISTS else environ[variable]
             except json.JSONDecodeError as failure:
                 overlay.problems.append(f"{variable}: not valid JSON: {failure}")
         return overlay
@@ -347,7 +415,16 @@ class _Overlay(NamedTuple):
         return merged
 
 
-_LISTS = {name for name, field in Config.model_fields.items() if get_args(field.annotation)}
+# Lists, which the environment gives as JSON: ("sources",), ("roles", "rules").
+_LISTS: set[_Where] = {
+    *((name,) for name, field in Config.model_fields.items() if get_args(field.annotation)),
+    *(
+        (name, key)
+        for name, table in Config.model_fields.items()
+        for key, field in getattr(table.annotation, "model_fields", {}).items()
+        if get_origin(field.annotation) is tuple
+    ),
+}
 
 
 def _place_of(variable: str) -> _Where | None:
@@ -357,7 +434,7 @@ def _place_of(variable: str) -> _Where | None:
     section, separator, key = variable[len(ENVIRONMENT_PREFIX) :].lower().partition("__")
     if separator:
         return (section, key)
-    return (section,) if section in _LISTS else None
+    return (section,) if (section,) in _LISTS else None
 
 
 # ---------------------------------------------------------------- problems, worded for the person who mends them

@@ -45,7 +45,7 @@ def _show(outcome: DemoOutcome) -> None:
         ("series", "why"),
         [(entry["series_number"], entry["reason"]) for entry in view["set_aside"]],
     )
-    findings = view["findings"] or {"volumes_ml": {}, "tumour_type": None, "cautions": []}
+    findings = {"volumes_ml": {}, "tumour_type": None, "cautions": []} | (view["findings"] or {})
     if findings["tumour_type"]:
         typer.echo(
             f"Tumour type: {findings['tumour_type']['name']} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -48,10 +48,13 @@ class PreparedStudy:
         return self.brain.grid
 
 
-def reference_role(volumes: Mapping[Role, Volume]) -> Role:
-    """The sequence the others are brought to: T1c, or where it is missing the next best."""
+def reference_role(given: Collection[Role]) -> Role:
+    """The sequence the others are brought to, on whose grid results lie: T1c, or where it is missing the next best.
+
+    The order is T1c, FLAIR, T2, T1: what is outlined shows best on the first two.
+    """
     for role in _REFERENCE_ORDER:
-        if role in volumes:
+        if role in given:
             return role
     raise ValueError("no volumes given")
 

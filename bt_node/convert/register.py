@@ -1,4 +1,4 @@
-"""Rigid registration of one sequence to the reference (T1c), and a report of what it did.
+"""Rigid registration of one sequence to the reference (T1c where there is one), and a report of what it did.
 
 Mattes mutual information (Mattes 2003, doi:10.1109/TMI.2003.809072) from coarse to fine with SimpleITK. Both images
 are first brought to about 2 mm in plane (finer pixels cost time and give no more than a tenth of a millimetre) and

@@ -70,17 +70,48 @@ class ConfigError(Alarm):
 
 
 class RolesMissingError(Reject):
-    """At least one of the sequences the release needs is not in the study."""
+    """At least one of the sequences the release needs is not in the study.
+
+    Attributes:
+        missing: the roles without a series.
+        one_of: whether any one of them would do; otherwise each is needed.
+    """
 
     code = "roles-missing"
 
-    def __init__(self, missing: Sequence[str], series_seen: int) -> None:
-        self.missing = tuple(missing)
+    def __init__(self, missing: Sequence[str], series_seen: int, *, one_of: bool = False) -> None:
+        self.missing, self.one_of = tuple(missing), one_of
         super().__init__(
-            f"No series found for {', '.join(self.missing)} among {series_seen} series.",
+            f"No series found for {(' or ' if one_of else ', ').join(self.missing)} among {series_seen} series.",
             remedy="See set_aside in `bt-node jobs show` for the reason of each series; "
             "send the missing series and the study is taken up again.",
         )
+
+
+class StudyIncompleteError(Hold):
+    """A sequence is missing that the release can do without, but the site wants no answer without it."""
+
+    code = "study-incomplete"
+
+    def __init__(self, missing: Sequence[str], found: Sequence[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"No series found for {', '.join(self.missing)}; the release could answer on {', '.join(found)} alone.",
+            remedy="Send the missing series and the study is taken up again; or set require_all_roles = false in "
+            "[completeness], restart the worker, and `bt-node jobs retry`.",
+        )
+
+
+class FilesMissingError(Reject):
+    """Too few files were given for the release to answer."""
+
+    code = "files-missing"
+
+    def __init__(self, release: str, missing: Sequence[str], *, one_of: bool = False) -> None:
+        self.missing = tuple(missing)
+        wanted = (" or " if one_of else " and ").join(self.missing)
+        options = " ".join(f"--{role.lower()} FILE" for role in self.missing)
+        super().__init__(f"{release} cannot answer without {wanted}.", remedy=f"Add {options}.")
 
 
 class RolesAmbiguousError(Hold):

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from bt_node.domain.errors import RolesAmbiguousError, RolesMissingError
+from bt_node.domain.errors import RolesAmbiguousError, RolesMissingError, StudyIncompleteError
 from bt_node.domain.geometry import FloatArray, Grid, Volume
 
 
@@ -104,6 +104,7 @@ class SeriesFacts:
     frame_of_reference_uid: str = ""
     body_part: str = ""
     manufacturer: str = ""
+    station: str = ""  # StationName, for the rules of a site
 
 
 @dataclass(frozen=True)
@@ -125,21 +126,64 @@ class StudyFacts:
     set_aside: tuple[SetAside, ...] = ()
 
 
+class Certainty(StrEnum):
+    """How a role came out: the words in job book, CLI and documents."""
+
+    SURE = "sure"
+    LIKELY = "likely"  # used, and said on the result
+    AMBIGUOUS = "ambiguous"  # a person must decide
+    MISSING = "missing"
+
+
 @dataclass(frozen=True)
 class RoleChoice:
-    """One series for one role, with the reason in words that carry no free text of the scanner."""
+    """One series for one role. No words here carry free text of the scanner.
+
+    Attributes:
+        role: what it is used as.
+        series: the series.
+        reason: why it was chosen.
+        doubts: what keeps the choice from being sure, each the end of "T1C is likely, not sure: …".
+    """
 
     role: Role
     series: SeriesFacts
     reason: str
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def certainty(self) -> Certainty:
+        """Sure, or likely when anything speaks against being sure."""
+        return Certainty.LIKELY if self.doubts else Certainty.SURE
 
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """A role with more than one equally good candidate."""
+    """A role that only a person can give: several equally good candidates, or none that is beyond contradiction."""
 
     role: Role
     candidates: tuple[str, ...]  # "series 4 (axial, 27 slices, …)"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One candidate for one role in the order of preference, for `explain`.
+
+    Attributes:
+        place: 1 for the best; several share it when nothing tells them apart.
+        series_instance_uid: which series.
+        series_number: its number, where it has one.
+        reason: why it fits the role at all, evidence about contrast included.
+        doubts: what keeps it from being sure.
+        beaten_by: "series 8: 3D before axial before other planes"; empty for the first.
+    """
+
+    place: int
+    series_instance_uid: str
+    series_number: int | None
+    reason: str
+    doubts: tuple[str, ...] = ()
+    beaten_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,6 +193,22 @@ class RoleAssignment:
     choices: Mapping[Role, RoleChoice]
     set_aside: tuple[SetAside, ...]
     ambiguous: tuple[Ambiguity, ...] = field(default=())
+    ranking: Mapping[Role, tuple[Ranked, ...]] = field(default_factory=dict)
+
+    def certainty(self, role: Role) -> Certainty:
+        """How this role came out."""
+        if role in self.choices:
+            return self.choices[role].certainty
+        return Certainty.MISSING if role in self.missing else Certainty.AMBIGUOUS
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """One sentence for each role that is only likely: it travels with the result."""
+        return tuple(
+            f"{role.value} is likely, not sure: {'; '.join(choice.doubts)}."
+            for role, choice in self.choices.items()
+            if choice.doubts
+        )
 
     @property
     def missing(self) -> tuple[Role, ...]:
@@ -156,19 +216,39 @@ class RoleAssignment:
         open_roles = {ambiguity.role for ambiguity in self.ambiguous}
         return tuple(role for role in Role if role not in self.choices and role not in open_roles)
 
-    def require(self, roles: tuple[Role, ...]) -> None:
-        """Refuse to go on unless each of `roles` has one sure series.
+    def require(
+        self, roles: tuple[Role, ...], one_of: tuple[Role, ...] = (), *, hold_incomplete: bool = False
+    ) -> tuple[Role, ...]:
+        """Refuse to go on unless the study holds what a release needs, each role with one sure series.
+
+        A role with several candidates is never treated as missing: a person can tell which one it is.
+
+        Args:
+            roles: what the release reads.
+            one_of: at least one of these is needed, the other roles may be missing; empty means that all are needed.
+            hold_incomplete: whether a study in which a role is missing waits for a person, although the release can
+                answer without it.
+
+        Returns:
+            The roles that are missing and that the release does without, in the order of `roles`.
 
         Raises:
-            RolesMissingError: a role has no series.
+            RolesMissingError: the release cannot answer without a role that has no series.
             RolesAmbiguousError: a role has several.
+            StudyIncompleteError: it could answer, but `hold_incomplete` forbids it.
         """
-        missing = [role.value for role in self.missing if role in roles]
-        if missing:
-            raise RolesMissingError(missing, len(self.choices) + len(self.set_aside))
+        missing = tuple(role for role in roles if role in self.missing)
+        seen = len(self.choices) + len(self.set_aside)
+        if one_of and not set(one_of) - set(missing):
+            raise RolesMissingError([role.value for role in one_of], seen, one_of=True)
+        if missing and not one_of:
+            raise RolesMissingError([role.value for role in missing], seen)
         for ambiguity in self.ambiguous:
             if ambiguity.role in roles:
                 raise RolesAmbiguousError(ambiguity.role.value, ambiguity.candidates)
+        if missing and hold_incomplete:
+            raise StudyIncompleteError([role.value for role in missing], [role.value for role in self.choices])
+        return missing
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from enum import StrEnum
 import numpy as np
 
 from bt_node.domain.geometry import BoolArray, Grid, LabelArray
+from bt_node.domain.study import Role
 
 
 class Region(StrEnum):
@@ -85,12 +86,52 @@ class ReleaseIdentity:
 
 
 @dataclass(frozen=True)
+class SliceAnswer:
+    """What one slice said by itself.
+
+    Attributes:
+        index: its place among the slices that were given, from 0.
+        share: its part of the study's answer; the shares of a finding sum to 1.
+        top: its most probable type.
+        certainty: the probability of that type, 0 to 1.
+        level_mm: where it lies, LPS z in mm; None when the slice has no place in a patient (a picture file).
+        sop_instance_uid: the source image nearest to it; empty where there is none.
+    """
+
+    index: int
+    share: float
+    top: TumourType
+    certainty: float
+    level_mm: float | None = None
+    sop_instance_uid: str = ""
+
+
+class SliceBasis(StrEnum):
+    """Why these slices of a study were shown to the classifier; the words stand in reports."""
+
+    GIVEN = "as given"
+    CORE = "through the outlined tumour core"
+    WHOLE = "through the outlined tumour"
+    SPREAD = "spread evenly through the brain"
+
+
+@dataclass(frozen=True)
 class TumourTypeFinding:
-    """Probabilities over all tumour types (they sum to 1) and the slices they came from."""
+    """Probabilities over all tumour types (they sum to 1) and the slices they came from.
+
+    Attributes:
+        probabilities: of the study (or picture) as a whole.
+        slices_used: how many slices had a say.
+        release: which classifier spoke.
+        slices: what each of them said; empty where that was not kept.
+        basis: how they were chosen.
+    """
 
     probabilities: Mapping[TumourType, float]
     slices_used: int
     release: ReleaseIdentity
+    slices: tuple[SliceAnswer, ...] = ()
+    basis: SliceBasis = SliceBasis.GIVEN
 
     def __post_init__(self) -> None:
         if set(self.probabilities) != set(TumourType):
@@ -107,6 +148,10 @@ class TumourTypeFinding:
     def certainty(self) -> float:
         """Probability of the most probable type, 0 to 1."""
         return self.probabilities[self.top]
+
+    def votes(self, kind: TumourType, least: float = 0.0) -> int:
+        """How many slices name `kind` as most probable, with at least this probability."""
+        return sum(1 for each in self.slices if each.top is kind and each.certainty >= least)
 
 
 @dataclass(frozen=True)
@@ -125,14 +170,45 @@ class RegionMeasurement:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the models said about one study, on the source grid of the reference (T1c) series."""
+    """What the models said about one study, on the source grid of the reference series.
+
+    Attributes:
+        measurements: sizes of the regions that could be assessed. A region that a missing sequence hides has no
+            entry: it is neither present nor absent, and never 0 ml.
+        segmenter: which release outlined.
+        tumour_type: what the classifier said; None when it did not answer.
+        cautions: sentences that must travel with the result.
+        missing: sequences that the segmenter reads and the study does not hold.
+        no_type_because: why `tumour_type` is None, as the end of a sentence; empty where no classifier is configured.
+    """
 
     measurements: Mapping[Region, RegionMeasurement]
     segmenter: ReleaseIdentity
     tumour_type: TumourTypeFinding | None = None
     cautions: tuple[str, ...] = field(default=())
+    missing: tuple[Role, ...] = ()
+    no_type_because: str = ""
+
+    def __post_init__(self) -> None:
+        if Region.WT not in self.measurements:
+            raise ValueError("the whole tumour must be measured: nothing else tells whether anything is outlined")
 
     @property
     def tumour_outlined(self) -> bool:
         """Whether the segmenter marked anything at all."""
         return self.measurements[Region.WT].volume_ml > 0
+
+    @property
+    def not_assessed(self) -> tuple[Region, ...]:
+        """Regions that nothing can be said about, because a sequence is missing."""
+        return tuple(region for region in Region if region not in self.measurements)
+
+    @property
+    def models_agree(self) -> bool | None:
+        """Whether outline and tumour type both say that there is a tumour, or both that there is none.
+
+        None where the classifier did not answer.
+        """
+        if self.tumour_type is None:
+            return None
+        return self.tumour_outlined == (self.tumour_type.top is not TumourType.NONE)

@@ -51,6 +51,7 @@ IMPRESSION = Code("111023", "DCM", "Differential Diagnosis/Impression")
 CERTAINTY = Code("111013", "DCM", "Certainty of Impression")  # 0 to 100 percent
 ABSENT = Code("272519000", "SCT", "Absent")
 INDETERMINATE = Code("82334004", "SCT", "Indeterminate")
+NOT_EVALUATED = Code("373121007", "SCT", "Not Evaluated")  # CID 3703
 # No DICOM dictionary holds diagnoses; these three are SNOMED CT's own. 302820008 is active before and after the
 # October 2025 edition (393566004 is not), and 127024001 is as broad as the class it names (adenoma would not be).
 GLIOMA = Code("393564001", "SCT", "Glioma")

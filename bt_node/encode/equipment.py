@@ -10,7 +10,7 @@ import highdicom as hd
 from pydicom.dataset import Dataset
 
 from bt_node.domain.result import EncodedObject, ResultKind
-from bt_node.domain.tumour import ReleaseIdentity
+from bt_node.domain.tumour import Region, ReleaseIdentity
 from bt_node.encode import codes
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.uids import RunIdentity, release_uid
@@ -31,7 +31,9 @@ def common_attributes(
         "series_number": SERIES_NUMBERS[kind],
         "sop_instance_uid": identity.uid("instance", kind.value),
         "instance_number": 1,
-        "series_description": series_description(kind, request.findings.cautions),
+        "series_description": series_description(
+            kind, request.findings.cautions, whole_alone=request.outlined == (Region.WT,)
+        ),
         "manufacturer": long_string(node.manufacturer),
         "manufacturer_model_name": long_string(node.model_name),
         "software_versions": long_string(node.version),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pydicom.sr.coding import Code
 
 from bt_node.domain.result import ResultKind
-from bt_node.domain.tumour import Findings, Region, RegionMeasurement, ReleaseIdentity, TumourType
+from bt_node.domain.study import Role
+from bt_node.domain.tumour import Findings, Region, RegionMeasurement, ReleaseIdentity
 from bt_node.encode import codes
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.uids import RunIdentity, tracking_uid
@@ -71,7 +72,7 @@ def segments_of(kind: ResultKind, outlined: tuple[Region, ...]) -> tuple[Region,
     """Regions that one SEG object describes; segment numbers count from 1 in this order.
 
     A region without a voxel gets no segment: an empty segment has no frame that a viewer could show, and the report
-    states its absence in words of its own.
+    states its absence in words of its own. Nor does one that could not be assessed.
     """
     wanted = EXCLUSIVE if kind is ResultKind.SEG else NESTED
     return tuple(region for region in wanted if region in outlined)
@@ -133,24 +134,34 @@ def _certainty(findings: Findings) -> tuple[Quantity, ...]:
     return (Quantity(codes.CERTAINTY, round(100 * named.certainty, 1), codes.PERCENT, named.release),)
 
 
+# Without one of these sequences "no tumour" would be said on too little evidence.
+_NEEDED_TO_EXCLUDE = frozenset({Role.T1C, Role.FLAIR})
+
+
 def _statements(findings: Findings, outlined: tuple[Region, ...]) -> tuple[Statement, ...]:
     named = findings.tumour_type.top if findings.tumour_type else None
     diagnosis = codes.DIAGNOSES.get(named) if named else None
     impression = [Statement(codes.IMPRESSION, diagnosis)] if diagnosis else []
-    return (*impression, *_presence(named, outlined), *_absent_parts(outlined))
+    return (*impression, *_presence(findings, outlined), *_absent_parts(findings, outlined), *_hidden_parts(findings))
 
 
-def _presence(named: TumourType | None, outlined: tuple[Region, ...]) -> list[Statement]:
+def _presence(findings: Findings, outlined: tuple[Region, ...]) -> list[Statement]:
     """Absent where neither model sees a tumour, indeterminate where they disagree; an outline speaks for itself."""
-    if not outlined:
-        value = codes.ABSENT if named in (None, TumourType.NONE) else codes.INDETERMINATE
-        return [Statement(codes.NEOPLASM, value)]
-    return [Statement(codes.NEOPLASM, codes.INDETERMINATE)] if named is TumourType.NONE else []
+    if outlined:
+        return [Statement(codes.NEOPLASM, codes.INDETERMINATE)] if findings.models_agree is False else []
+    sure = findings.models_agree is not False and not _NEEDED_TO_EXCLUDE & set(findings.missing)
+    return [Statement(codes.NEOPLASM, codes.ABSENT if sure else codes.INDETERMINATE)]
 
 
-def _absent_parts(outlined: tuple[Region, ...]) -> list[Statement]:
+def _absent_parts(findings: Findings, outlined: tuple[Region, ...]) -> list[Statement]:
     """A tumour without (say) enhancing parts: that is a finding, and no segment can carry it."""
     if not outlined:
         return []
-    absent = [region for region in EXCLUSIVE if region not in outlined]
+    absent = [region for region in EXCLUSIVE if region not in (*outlined, *findings.not_assessed)]
     return [Statement(codes.REGIONS[region].finding, codes.ABSENT) for region in absent]
+
+
+def _hidden_parts(findings: Findings) -> list[Statement]:
+    """What a missing sequence hides. The core is left out: its code is that of any neoplasm."""
+    hidden = [region for region in EXCLUSIVE if region in findings.not_assessed]
+    return [Statement(codes.REGIONS[region].finding, codes.NOT_EVALUATED) for region in hidden]

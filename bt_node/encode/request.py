@@ -31,7 +31,8 @@ class EncodeRequest:
     """One study's findings, ready to become DICOM.
 
     Attributes:
-        reference: the T1c series; results lie on its grid and refer to it alone.
+        reference: the T1c series, or where it is missing the next best; results lie on its grid and refer to it
+            alone.
         paths: files by SOPInstanceUID of every image that the models read, those of `reference` included.
         labels: tumour labels on `reference.grid`.
         findings: measurements, tumour type and cautions.
@@ -59,10 +60,8 @@ class EncodeRequest:
         self._check_measurements()
 
     def _check_measurements(self) -> None:
-        for region in Region:
-            if region not in self.findings.measurements:
-                raise ValueError(f"no measurement of {region.value}")
-            measured = self.findings.measurements[region].volume_ml
+        for region, measurement in self.findings.measurements.items():
+            measured = measurement.volume_ml
             counted = self._voxels(region) * self.labels.grid.voxel_volume_mm3 / 1000.0
             if abs(measured - counted) > _VOLUME_TOLERANCE * max(counted, 1.0):
                 raise ValueError(f"{region.value} measures {measured:.3f} ml but its labels hold {counted:.3f} ml")
@@ -77,5 +76,5 @@ class EncodeRequest:
 
     @cached_property
     def outlined(self) -> tuple[Region, ...]:
-        """Regions with at least one voxel, in the order NCR, ED, ET, TC, WT."""
-        return tuple(region for region in Region if self._voxels(region))
+        """Regions that were assessed and have at least one voxel, in the order NCR, ED, ET, TC, WT."""
+        return tuple(region for region in Region if region in self.findings.measurements and self._voxels(region))

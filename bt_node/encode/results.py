@@ -6,7 +6,7 @@ from bt_node.domain.result import EncodedObject, ResultKind
 from bt_node.encode.equipment import finish, wall_clock
 from bt_node.encode.quiet import no_patient_text
 from bt_node.encode.readback import check_report, check_segmentation
-from bt_node.encode.report import write_report
+from bt_node.encode.report import segments_of, write_report
 from bt_node.encode.request import EncodeRequest, NodeIdentity
 from bt_node.encode.segmentation import segmentation
 from bt_node.encode.source import SourceImages, read_source
@@ -21,8 +21,9 @@ def encode_results(request: EncodeRequest) -> tuple[EncodedObject, ...]:
     """Encode one study's findings.
 
     Returns:
-        With a tumour outlined: SEG (NCR, ED, ET), SEG_DERIVED (TC, WT) and SR; otherwise the SR alone. The same
-        request gives the same bytes. Every object has been decoded again and compared with what was meant.
+        With a tumour outlined: SEG (NCR, ED, ET), SEG_DERIVED (TC, WT) and SR; without SEG where NCR, ED and ET could
+        not be assessed. Otherwise the SR alone. The same request gives the same bytes. Every object has been decoded
+        again and compared with what was meant.
 
     Raises:
         GeometryError: the reference series has more than one Frame of Reference.
@@ -36,7 +37,7 @@ def encode_results(request: EncodeRequest) -> tuple[EncodedObject, ...]:
 
 def _encode(request: EncodeRequest, source: SourceImages, identity: RunIdentity) -> tuple[EncodedObject, ...]:
     when = wall_clock(request.analysed_at, source.patient)
-    kinds = (ResultKind.SEG, ResultKind.SEG_DERIVED) if request.outlined else ()
+    kinds = [kind for kind in (ResultKind.SEG, ResultKind.SEG_DERIVED) if segments_of(kind, request.outlined)]
     outlines = [segmentation(kind, request, source, identity, when) for kind in kinds]
     encoded = [
         finish(dataset, kind, source.patient, when, identity) for kind, dataset in zip(kinds, outlines, strict=True)

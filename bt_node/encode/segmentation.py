@@ -24,6 +24,7 @@ _CONTENT = {
     ResultKind.SEG: "Necrotic core, oedema and enhancing tumour",
     ResultKind.SEG_DERIVED: "Tumour core and whole tumour (they overlap)",
 }
+_WHOLE_ALONE = "Whole tumour"
 
 
 def segmentation(
@@ -42,7 +43,7 @@ def segmentation(
             _description(number, region, request, identity) for number, region in enumerate(regions, start=1)
         ],
         content_label="BRAIN_TUMOUR",
-        content_description=_CONTENT[kind],
+        content_description=_WHOLE_ALONE if regions == (Region.WT,) else _CONTENT[kind],
         content_creator_name=f"{long_string(request.node.model_name)}^AI",
         contributing_equipment=[contributing_equipment(request.findings.segmenter, request, when)],
         **common_attributes(kind, request, identity, when),

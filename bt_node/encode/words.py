@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bt_node.domain.result import ResultKind
-from bt_node.domain.tumour import TumourType, TumourTypeFinding
+from bt_node.domain.tumour import Findings, SliceBasis, TumourType, TumourTypeFinding
 from bt_node.encode.request import EncodeRequest
 
 _LONG_STRING = 64  # characters of VR LO, PS3.5 Table 6.2-1
@@ -14,17 +14,26 @@ _SHORT_TITLE = {
     ResultKind.SEG_DERIVED: "AI TC+WT SEG",
     ResultKind.SR: "AI tumour SR",
 }
+_WHOLE_TITLE = "AI WT SEG"
 _NOT_FOR_DIAGNOSIS = "for research use only, not for diagnosis"
 NO_FRAME_OF_REFERENCE = (
     "The source series names no Frame of Reference: the segmentations name one of their own, and some viewers may "
     "not lay them over the images."
 )
+_NO_CLASSIFIER = "no classifier was used"
 _DISCLAIMER = "For research use only, not for diagnosis. Made by software; not reviewed by a physician."
 
 
-def series_description(kind: ResultKind, cautions: Sequence[str]) -> str:
-    """SeriesDescription (LO, 64 characters): what it is, that it is research, and whether there are cautions."""
-    return f"{'CAUTION, ' if cautions else ''}{_SHORT_TITLE[kind]}: {_NOT_FOR_DIAGNOSIS}"
+def series_description(kind: ResultKind, cautions: Sequence[str], *, whole_alone: bool = False) -> str:
+    """SeriesDescription (LO, 64 characters): what it is, that it is research, and whether there are cautions.
+
+    Args:
+        kind: which object.
+        cautions: those of the findings.
+        whole_alone: whether a derived SEG holds the whole tumour only.
+    """
+    title = _WHOLE_TITLE if whole_alone and kind is ResultKind.SEG_DERIVED else _SHORT_TITLE[kind]
+    return f"{'CAUTION, ' if cautions else ''}{title}: {_NOT_FOR_DIAGNOSIS}"
 
 
 def long_string(text: str) -> str:
@@ -45,22 +54,42 @@ def comments(request: EncodeRequest, remarks: Sequence[str] = ()) -> tuple[str, 
             _DISCLAIMER,
             *(f"CAUTION: {caution}" for caution in request.findings.cautions),
             *remarks,
-            *_probabilities(request.findings.tumour_type),
+            *_tumour_type(request.findings),
             f"Outline by {_release_words(request)}.",
         )
     )
 
 
-def _probabilities(finding: TumourTypeFinding | None) -> tuple[str, ...]:
+def _tumour_type(findings: Findings) -> tuple[str, ...]:
+    finding = findings.tumour_type
     if finding is None:
-        return ("Tumour type: no classifier was used.",)
+        why = f"not assessed, because {findings.no_type_because}" if findings.no_type_because else _NO_CLASSIFIER
+        return (f"Tumour type: {why}.",)
     shares = ", ".join(f"{_TYPE_WORDS[kind]} {100 * finding.probabilities[kind]:.1f} %" for kind in TumourType)
     release = finding.release
     sentence = (
-        f"Tumour type probabilities over {finding.slices_used} slices: {shares}. "
+        f"Tumour type probabilities over {finding.slices_used} slices{_chosen(finding)}: {shares}. "
         f"By {release.name} {release.version}, weights SHA-256 {release.weights_sha256}."
     )
-    return (sentence,)
+    return (sentence, *_slice_by_slice(finding))
+
+
+def _chosen(finding: TumourTypeFinding) -> str:
+    if finding.basis is SliceBasis.GIVEN:
+        return ""
+    weighted = "" if finding.basis is SliceBasis.SPREAD else ", weighted by its area"
+    return f" {finding.basis.value}{weighted}"
+
+
+def _slice_by_slice(finding: TumourTypeFinding) -> tuple[str, ...]:
+    """Which slices, and what each would say alone: a mean hides whether they agree."""
+    placed = [each for each in finding.slices if each.level_mm is not None]
+    if not placed:
+        return ()
+    said = ", ".join(
+        f"{each.level_mm:.0f} mm {_TYPE_WORDS[each.top]} {100 * each.certainty:.0f} %" for each in placed
+    )
+    return (f"Axial slices by patient height (z), and what each says alone: {said}.",)
 
 
 _TYPE_WORDS = {

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bt_node.domain.study import Role
-from bt_node.domain.tumour import TumourType, TumourTypeFinding
+from bt_node.domain.tumour import Findings, Region, TumourType
+from bt_node.judge.missing import what_it_means
 
 _BITS_PER_BYTE = 8
 
@@ -45,7 +46,8 @@ class Limits:
         impossible_fraction: above this part the outline cannot be right: hold.
         small_ml: below this a lone outline may be noise.
         sure: a tumour type below this probability is a weak one.
-        far_mm: a sequence that moved further than this on its way to the T1c was perhaps misregistered.
+        far_mm: a sequence that moved further than this on its way to the reference was perhaps misregistered.
+        lone_slices: so many slices that surely name a tumour are told, although the study as a whole shows none.
     """
 
     large_fraction: float = 0.25
@@ -53,37 +55,42 @@ class Limits:
     small_ml: float = 0.1
     sure: float = 0.6
     far_mm: float = 20.0
+    lone_slices: int = 2
 
 
 DEFAULT_LIMITS = Limits()
 
 
 def judge_study(
+    findings: Findings,
     *,
-    whole_tumour_ml: float,
     brain_ml: float,
-    tumour_type: TumourTypeFinding | None,
     matrix: tuple[int, int] | None = None,
     moved_mm: Mapping[Role, float] | None = None,
+    reference: Role = Role.T1C,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Verdict:
     """Judge one study's findings.
 
     Args:
-        whole_tumour_ml: volume of the outline (WT), ml.
+        findings: what the models said; its own cautions are not looked at.
         brain_ml: volume of the brain mask, ml.
-        tumour_type: what the classifier said; None where none was asked.
         matrix: rows and columns of the reference series.
         moved_mm: how far registration moved each sequence, mm.
+        reference: the sequence that the others were brought to.
         limits: where plausible ends.
     """
-    impossible = tuple(_impossible(whole_tumour_ml, brain_ml, limits))
+    tumour_ml = findings.measurements[Region.WT].volume_ml
+    impossible = tuple(_impossible(tumour_ml, brain_ml, limits))
     cautions = (
         *impossible,
-        *_size(whole_tumour_ml, brain_ml, limits, known=bool(impossible)),
-        *_agreement(whole_tumour_ml, tumour_type, limits),
-        *_registration(moved_mm or {}, limits),
-        *_drawing(whole_tumour_ml, matrix),
+        *what_it_means(findings.missing),
+        *_unanswered(findings.no_type_because),
+        *_size(tumour_ml, brain_ml, limits, known=bool(impossible)),
+        *_agreement(findings, limits),
+        *_lone_slices(findings, limits),
+        *_registration(moved_mm or {}, reference, limits),
+        *_drawing(tumour_ml, matrix),
     )
     if impossible:
         return Verdict(Decision.HOLD, cautions)
@@ -104,24 +111,42 @@ def _size(tumour_ml: float, brain_ml: float, limits: Limits, *, known: bool) -> 
         yield f"The outline is very small ({tumour_ml:.2f} ml) and may be noise."
 
 
-def _agreement(tumour_ml: float, named: TumourTypeFinding | None, limits: Limits) -> Iterator[str]:
+def _agreement(findings: Findings, limits: Limits) -> Iterator[str]:
     """The two models look with different eyes: where they disagree, one of them is wrong."""
+    named = findings.tumour_type
     if named is None:
         return
-    outlined, seen = tumour_ml > 0, named.top is not TumourType.NONE
     share = f"{100 * named.certainty:.0f} %"
-    if outlined and not seen:
-        yield f"The models disagree: {tumour_ml:.1f} ml are outlined, but the classifier sees no tumour ({share})."
-    if seen and not outlined:
+    if not findings.models_agree and findings.tumour_outlined:
+        ml = findings.measurements[Region.WT].volume_ml
+        yield f"The models disagree: {ml:.1f} ml are outlined, but the classifier sees no tumour ({share})."
+    elif not findings.models_agree:
         yield f"The models disagree: nothing is outlined, but the classifier names {named.top.value} ({share})."
     if named.certainty < limits.sure:
         yield f"The tumour type is uncertain: the most probable one has {share}."
 
 
-def _registration(moved_mm: Mapping[Role, float], limits: Limits) -> Iterator[str]:
+def _unanswered(because: str) -> Iterator[str]:
+    if because:
+        yield f"No tumour type is named, because {because}."
+
+
+def _lone_slices(findings: Findings, limits: Limits) -> Iterator[str]:
+    """A small tumour that the segmenter overlooked shows on a few slices, and their mean says no tumour."""
+    named = findings.tumour_type
+    if named is None or findings.tumour_outlined or named.top is not TumourType.NONE:
+        return
+    for kind in (kind for kind in TumourType if kind is not TumourType.NONE):
+        votes = named.votes(kind, limits.sure)
+        if votes >= limits.lone_slices:
+            yield f"Nothing is outlined, but {votes} of {named.slices_used} slices by themselves show {kind.value}."
+
+
+def _registration(moved_mm: Mapping[Role, float], reference: Role, limits: Limits) -> Iterator[str]:
     for role, distance in moved_mm.items():
         if distance > limits.far_mm:
-            yield f"{role.value} was moved by {distance:.0f} mm to fit the T1c series; its place may be wrong."
+            where = f"{distance:.0f} mm to fit the {reference.value} series"
+            yield f"{role.value} was moved by {where}; its place may be wrong."
 
 
 def _drawing(tumour_ml: float, matrix: tuple[int, int] | None) -> Iterator[str]:

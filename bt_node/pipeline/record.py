@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bt_node.domain.study import RoleAssignment, SetAside
-from bt_node.domain.tumour import Findings, ReleaseIdentity
+from bt_node.domain.tumour import Findings, ReleaseIdentity, TumourTypeFinding
 
 
 def _nobody_asked_to_stop() -> None:
@@ -60,10 +60,11 @@ class TripRecord:
             for role, choice in assignment.choices.items()
         ]
         self.set_aside = [_set_aside_facts(aside) for aside in assignment.set_aside]
+        self.findings = {"sequences": _sequences(assignment)}
 
     def note_findings(self, findings: Findings) -> None:
-        """Keep volumes, axes, tumour type and the releases that said so."""
-        self.findings = findings_facts(findings)
+        """Keep volumes, axes, tumour type and the releases that said so, beside the sequences they rest on."""
+        self.findings = self.findings | findings_facts(findings)
 
 
 def _set_aside_facts(aside: SetAside) -> dict[str, Any]:
@@ -72,6 +73,14 @@ def _set_aside_facts(aside: SetAside) -> dict[str, Any]:
         "series_number": aside.series_number,
         "instances": aside.instances,
         "reason": aside.reason,
+    }
+
+
+def _sequences(assignment: RoleAssignment) -> dict[str, list[str]]:
+    return {
+        "used": [role.value for role in assignment.choices],
+        "missing": [role.value for role in assignment.missing],
+        "undecided": [ambiguity.role.value for ambiguity in assignment.ambiguous],
     }
 
 
@@ -89,15 +98,31 @@ def findings_facts(findings: Findings) -> dict[str, Any]:
             for region, m in findings.measurements.items()
             if m.long_axis_mm is not None and m.perpendicular_axis_mm is not None
         },
+        "not_assessed": [region.value for region in findings.not_assessed],
         "segmenter": _release_facts(findings.segmenter),
         "cautions": list(findings.cautions),
-        "tumour_type": None,
+        "models_agree": findings.models_agree,
+        "tumour_type": None if findings.tumour_type is None else _type_facts(findings.tumour_type),
+        "no_tumour_type_because": findings.no_type_because,
     }
-    if findings.tumour_type is not None:
-        facts["tumour_type"] = {
-            "name": findings.tumour_type.top.value,
-            "probabilities": {kind.value: round(p, 4) for kind, p in findings.tumour_type.probabilities.items()},
-            "slices_used": findings.tumour_type.slices_used,
-            "classifier": _release_facts(findings.tumour_type.release),
-        }
     return facts
+
+
+def _type_facts(finding: TumourTypeFinding) -> dict[str, Any]:
+    return {
+        "name": finding.top.value,
+        "probabilities": {kind.value: round(p, 4) for kind, p in finding.probabilities.items()},
+        "slices_used": finding.slices_used,
+        "slices_chosen": finding.basis.value,
+        "slices": [
+            {
+                "z_mm": None if each.level_mm is None else round(each.level_mm, 1),
+                "sop_instance_uid": each.sop_instance_uid,
+                "share": round(each.share, 4),
+                "name": each.top.value,
+                "probability": round(each.certainty, 4),
+            }
+            for each in finding.slices
+        ],
+        "classifier": _release_facts(finding.release),
+    }

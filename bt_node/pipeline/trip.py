@@ -12,30 +12,35 @@ import numpy as np
 from bt_node.assemble.roles import choose_roles
 from bt_node.assemble.study import read_study
 from bt_node.convert.measure import measure
-from bt_node.convert.prepare import PreparedStudy, prepare
+from bt_node.convert.prepare import PreparedStudy, prepare, reference_role
 from bt_node.convert.regrid import to_source_grid
-from bt_node.convert.slices import axial_slices, choose_classifier_slices
 from bt_node.convert.stack import load_series
 from bt_node.domain.errors import ImplausibleResultError
-from bt_node.domain.geometry import BoolArray
 from bt_node.domain.result import EncodedObject
 from bt_node.domain.study import Role, RoleAssignment, StackedSeries
-from bt_node.domain.tumour import Findings, LabelMap, Region, TumourTypeFinding
+from bt_node.domain.tumour import Findings, LabelMap
 from bt_node.encode.results import EncodeRequest, NodeIdentity, encode_results
 from bt_node.infer.classifier import Classifier
 from bt_node.infer.segmenter import Segmenter
+from bt_node.judge.missing import assessable
 from bt_node.judge.verdict import Decision, judge_study
 from bt_node.pipeline.record import TripRecord
-
-CLASSIFIER_SLICES = 9
+from bt_node.pipeline.tumour_type import TypeAnswer, name_tumour_type
 
 
 @dataclass(frozen=True)
 class Models:
-    """The two models, loaded and verified once per worker. A node may run without a classifier."""
+    """The two models, loaded and verified once per worker, and which studies they are asked about.
+
+    Attributes:
+        segmenter: outlines; its release says which sequences it can do without.
+        classifier: names the tumour type; a node may run without one.
+        require_all_roles: hold a study in which a sequence is missing, also where the segmenter can answer.
+    """
 
     segmenter: Segmenter
     classifier: Classifier | None
+    require_all_roles: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class StudyFiles:
 
 @dataclass(frozen=True, eq=False)
 class TripOutcome:
-    """What one trip brought home; arrays are on the grid of the reference (T1c) series."""
+    """What one trip brought home; arrays are on the grid of the reference series (T1c where there is one)."""
 
     labels: LabelMap
     findings: Findings
@@ -67,19 +72,19 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
     with record.stage("assemble"):
         assignment = choose_roles(read_study(study.paths))
         record.note_assignment(assignment)
-        assignment.require(models.segmenter.roles)
+        missing = _missing(assignment, models)
     with record.stage("load"):
         stacks = _load(assignment, study.paths)
-        reference = stacks[Role.T1C]
+        reference = stacks[reference_role(stacks)]
     with record.stage("convert"):
         prepared = prepare({role: stack.volume for role, stack in stacks.items()})
     with record.stage("segment"):
-        labels, marked = _segment(prepared, reference, models.segmenter)
+        labels, outline = _segment(prepared, reference, models.segmenter)
     with record.stage("classify"):
-        tumour_type = _classify(prepared, marked, models.classifier)
+        answer = name_tumour_type(prepared, outline, stacks, models.classifier)
     with record.stage("judge"):
-        findings = Findings(measure(labels), models.segmenter.identity, tumour_type)
-        findings = _judge(findings, prepared, reference)
+        findings = _findings(labels, missing, answer, models)
+        findings = _judge(findings, prepared, stacks)
         record.note_findings(findings)
     with record.stage("encode"):
         evidence = _evidence(stacks, study.paths)
@@ -87,38 +92,57 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
     return TripOutcome(labels, findings, objects)
 
 
+def _missing(assignment: RoleAssignment, models: Models) -> tuple[Role, ...]:
+    """Sequences that the study goes on without.
+
+    Raises:
+        RolesMissingError: the segmenter cannot answer.
+        RolesAmbiguousError: a person must choose a series.
+        StudyIncompleteError: the segmenter could answer, but the site wants no answer without all sequences.
+    """
+    segmenter = models.segmenter
+    return assignment.require(segmenter.roles, segmenter.needs_one_of, hold_incomplete=models.require_all_roles)
+
+
 def _load(assignment: RoleAssignment, paths: Mapping[str, Path]) -> dict[Role, StackedSeries]:
     return {role: load_series(choice.series, paths) for role, choice in assignment.choices.items()}
 
 
-def _segment(prepared: PreparedStudy, reference: StackedSeries, segmenter: Segmenter) -> tuple[LabelMap, BoolArray]:
-    """Labels on the source grid, and the whole tumour on the model's grid (for the choice of slices)."""
+def _segment(prepared: PreparedStudy, reference: StackedSeries, segmenter: Segmenter) -> tuple[LabelMap, LabelMap]:
+    """Labels on the source grid, which count, and on the model's grid, for the choice of slices."""
     probabilities = segmenter.predict({role: volume.array for role, volume in prepared.inputs.items()})
-    marked = segmenter.decide(probabilities) > 0
     on_source = to_source_grid(probabilities, prepared.grid, reference.grid)
-    decided = segmenter.decide(on_source, voxel_mm3=reference.grid.voxel_volume_mm3)
-    return LabelMap(decided, reference.grid), np.asarray(marked, dtype=np.bool_)
+    labels = LabelMap(segmenter.decide(on_source, voxel_mm3=reference.grid.voxel_volume_mm3), reference.grid)
+    # A speck that is lost on the way to the source grid is not outlined, and guides no choice.
+    outline = segmenter.decide(probabilities if not labels.is_empty else np.zeros_like(probabilities))
+    return labels, LabelMap(outline, prepared.grid)
 
 
-def _classify(prepared: PreparedStudy, marked: BoolArray, classifier: Classifier | None) -> TumourTypeFinding | None:
-    if classifier is None:
-        return None
-    indices = choose_classifier_slices(prepared.brain, marked if marked.any() else None, CLASSIFIER_SLICES)
-    return classifier.classify(axial_slices(prepared.heads[Role.T1C], indices))
+def _findings(labels: LabelMap, missing: tuple[Role, ...], answer: TypeAnswer, models: Models) -> Findings:
+    measured = measure(labels)
+    return Findings(
+        {region: measured[region] for region in assessable(missing)},
+        models.segmenter.identity,
+        answer.finding,
+        missing=missing,
+        no_type_because=answer.because,
+    )
 
 
-def _judge(findings: Findings, prepared: PreparedStudy, reference: StackedSeries) -> Findings:
+def _judge(findings: Findings, prepared: PreparedStudy, stacks: Mapping[Role, StackedSeries]) -> Findings:
     """The findings with the cautions that must travel with them.
 
     Raises:
         ImplausibleResultError: nothing may leave before a person has looked.
     """
+    role = reference_role(stacks)
+    _, rows, columns = stacks[role].grid.shape
     verdict = judge_study(
-        whole_tumour_ml=findings.measurements[Region.WT].volume_ml,
+        findings,
         brain_ml=prepared.brain.volume_ml,
-        tumour_type=findings.tumour_type,
-        matrix=(reference.grid.shape[1], reference.grid.shape[2]),
+        matrix=(rows, columns),
         moved_mm={role: report.translation_mm for role, report in prepared.registrations.items()},
+        reference=role,
     )
     if verdict.decision is Decision.HOLD:
         raise ImplausibleResultError(verdict.cautions)

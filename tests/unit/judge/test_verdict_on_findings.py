@@ -7,25 +7,41 @@ from typing import Any
 import pytest
 
 from bt_node.domain.study import Role
-from bt_node.domain.tumour import ReleaseIdentity, TumourType, TumourTypeFinding
+from bt_node.domain.tumour import (
+    Findings,
+    Region,
+    RegionMeasurement,
+    ReleaseIdentity,
+    SliceAnswer,
+    TumourType,
+    TumourTypeFinding,
+)
+from bt_node.judge.missing import assessable
 from bt_node.judge.verdict import Decision, Verdict, judge_study
+
+RELEASE = ReleaseIdentity("release", "1", "c" * 64)
 
 
 def _named(top: TumourType, certainty: float = 0.9) -> TumourTypeFinding:
     rest = (1 - certainty) / 3
     shares = {kind: certainty if kind is top else rest for kind in TumourType}
-    return TumourTypeFinding(shares, 9, ReleaseIdentity("classifier", "1", "c" * 64))
+    return TumourTypeFinding(shares, 9, RELEASE)
 
 
-def _judge(**changes: Any) -> Verdict:
-    facts: dict[str, Any] = {
-        "whole_tumour_ml": 40.0,
-        "brain_ml": 1300.0,
-        "tumour_type": _named(TumourType.GLIOMA),
-        "matrix": (256, 256),
-        "moved_mm": {Role.FLAIR: 2.0},
-    }
-    return judge_study(**(facts | changes))
+GLIOMA = _named(TumourType.GLIOMA)
+
+
+def _judge(
+    whole_tumour_ml: float = 40.0,
+    tumour_type: TumourTypeFinding | None = GLIOMA,
+    missing: tuple[Role, ...] = (),
+    no_type_because: str = "",
+    **changes: Any,
+) -> Verdict:
+    measured = {region: RegionMeasurement(region, whole_tumour_ml) for region in assessable(missing)}
+    findings = Findings(measured, RELEASE, tumour_type, missing=missing, no_type_because=no_type_because)
+    facts: dict[str, Any] = {"brain_ml": 1300.0, "matrix": (256, 256), "moved_mm": {Role.FLAIR: 2.0}}
+    return judge_study(findings, **(facts | changes))
 
 
 def test_an_ordinary_tumour_may_leave_without_a_word() -> None:
@@ -49,7 +65,19 @@ def test_a_missing_classifier_is_no_reason_for_caution() -> None:
         ({"whole_tumour_ml": 500.0}, "unusually large: 500 ml, 38 % of the brain"),
         ({"whole_tumour_ml": 0.05}, "very small (0.05 ml)"),
         ({"matrix": (217, 181)}, "217 x 181 does not fill whole bytes"),
-        ({"moved_mm": {Role.T2: 31.0}}, "T2 was moved by 31 mm"),
+        ({"moved_mm": {Role.T2: 31.0}}, "T2 was moved by 31 mm to fit the T1C series"),
+        ({"moved_mm": {Role.T2: 31.0}, "reference": Role.FLAIR}, "T2 was moved by 31 mm to fit the FLAIR series"),
+        ({"missing": (Role.T1,)}, "T1 was missing: what is bright without contrast"),
+        ({"missing": (Role.T2,)}, "T2 was missing: "),
+        ({"missing": (Role.FLAIR,)}, "FLAIR was missing: the extent of oedema"),
+        (
+            {"missing": (Role.T1C,), "tumour_type": None},
+            "enhancing tumour, necrotic core, tumour core and oedema were",
+        ),
+        (
+            {"tumour_type": None, "no_type_because": "T1C is missing"},
+            "No tumour type is named, because T1C is missing.",
+        ),
     ],
 )
 def test_each_doubt_is_a_caution_in_plain_words(facts: dict[str, Any], words: str) -> None:
@@ -84,3 +112,35 @@ def test_cautions_are_ascii_so_that_every_character_set_can_hold_them() -> None:
 def test_a_verdict_without_reasons_for_its_caution_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="CAUTION"):
         Verdict(Decision.CAUTION)
+
+
+def _slices(kind: TumourType, certainties: list[float]) -> TumourTypeFinding:
+    """No tumour as a whole, and some slices that say otherwise."""
+    whole = _named(TumourType.NONE)
+    answers = tuple(SliceAnswer(place, 1 / 9, kind, certainty) for place, certainty in enumerate(certainties))
+    return TumourTypeFinding(whole.probabilities, 9, RELEASE, answers)
+
+
+def test_a_few_slices_that_surely_show_a_tumour_are_told_although_their_mean_shows_none() -> None:
+    verdict = _judge(0.0, _slices(TumourType.PITUITARY, [0.9, 0.8]))
+    assert verdict.cautions == ("Nothing is outlined, but 2 of 9 slices by themselves show pituitary.",)
+
+
+@pytest.mark.parametrize("certainties", [[0.9], [0.9, 0.5]], ids=["one slice", "one of them unsure"])
+def test_a_single_sure_slice_is_no_reason_for_caution(certainties: list[float]) -> None:
+    assert _judge(0.0, _slices(TumourType.PITUITARY, certainties)).decision is Decision.SEND
+
+
+def test_slices_that_say_no_tumour_are_no_reason_for_caution() -> None:
+    assert _judge(0.0, _slices(TumourType.NONE, [0.9] * 9)).decision is Decision.SEND
+
+
+def test_without_t1_and_t1c_each_is_told_but_enhancement_only_once() -> None:
+    cautions = _judge(missing=(Role.T1, Role.T1C), tumour_type=None).cautions
+    assert cautions[0] == "T1 was missing."
+    assert len(cautions) == 2
+
+
+def test_without_t1c_only_the_whole_tumour_can_be_assessed() -> None:
+    assert assessable((Role.T1C,)) == (Region.WT,)
+    assert assessable((Role.T1, Role.T2, Role.FLAIR)) == tuple(Region)
