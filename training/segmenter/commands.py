@@ -1,28 +1,26 @@
-"""Train a segmenter, score it, turn it into a release: `python -m training segmenter train|evaluate|export`."""
+"""Train a segmenter, score it, turn it into a release: `python -m training segmenter COMMAND`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bt_node.domain.errors import BtNodeError
-from bt_node.domain.study import Role
-from bt_node.domain.tumour import Region
 from bt_node.infer.device import choose_device, use_threads
-from bt_node.infer.release import read_release
-from bt_node.infer.segmenter import load_segmenter
-from training.runs import write_json
-from training.segmenter.cases import CaseError, find_brats2018
-from training.segmenter.evaluate import REGIONS, CaseScore, mean_scores, outline, score_labels
-from training.segmenter.export import export, metrics_table
-from training.segmenter.pictures import overlay
-from training.segmenter.prepared import cached_cases
-from training.segmenter.recipe import RecipeError, read_recipe
+from training.segmenter.cases import CaseError
+from training.segmenter.recipe import RecipeError, read_recipe, with_architecture, with_fold
+from training.segmenter.scoring import (
+    add_crossvalidate,
+    add_evaluate,
+    add_export,
+    crossvalidate,
+    evaluate,
+    make_release,
+)
+from training.segmenter.toy import write_toy_cases
 from training.segmenter.train import DivergedError, RunMismatchError, train
 
 _MISTAKES = (RecipeError, CaseError, RunMismatchError, DivergedError, BtNodeError)
@@ -46,18 +44,20 @@ def _parser() -> argparse.ArgumentParser:
 
     begin = _command(commands, "train", "train a network, or resume a run", _train)
     begin.add_argument("--recipe", type=Path, required=True, help="TOML file, see training/recipes/")
-    begin.add_argument("--run", type=Path, required=True, help="folder for cache, metrics and checkpoint")
+    begin.add_argument("--run", type=Path, required=True, help="folder for cache, metrics, curves and checkpoint")
+    begin.add_argument("--architecture", help="another network than the recipe's, at its usual size")
+    begin.add_argument("--fold", type=int, help="the fold to validate, for recipes with [data] folds")
 
-    score = _command(commands, "evaluate", "score a release on cases with expert labels", _evaluate)
-    score.add_argument("--release", type=Path, required=True, help="folder of the release")
-    score.add_argument("--output", type=Path, required=True, help="folder for scores, pictures and cache")
-    score.add_argument("--case", action="append", help="only this case; may be repeated")
-
-    write = _command(commands, "export", "write a release from a run's last checkpoint", _export)
-    write.add_argument("--run", type=Path, required=True, help="folder of the run")
-    write.add_argument(
-        "--output", type=Path, required=True, help="folder of the release, e.g. models/bt-segmenter-0.1"
+    add_evaluate(_command(commands, "evaluate", "score a release on cases with expert labels", evaluate))
+    add_crossvalidate(
+        _command(commands, "crossvalidate", "pool the validation cases of several folds", crossvalidate)
     )
+    add_export(_command(commands, "export", "write a release from a run's last checkpoint", make_release))
+
+    toy = commands.add_parser("toy", help="write simulated cases to try the commands on")
+    toy.add_argument("--output", type=Path, required=True, help="folder for the cases")
+    toy.add_argument("--cases", type=int, default=3, help="how many (3)")
+    toy.set_defaults(do=_toy, threads=0)
     return parser
 
 
@@ -73,31 +73,16 @@ def _command(
 
 
 def _train(options: argparse.Namespace) -> None:
-    train(read_recipe(options.recipe), options.data, options.run, choose_device(options.device))
+    recipe = read_recipe(options.recipe)
+    if options.architecture:
+        recipe = with_architecture(recipe, options.architecture)
+    if options.fold is not None:
+        recipe = with_fold(recipe, options.fold)
+    train(recipe, options.data, options.run, choose_device(options.device))
 
 
-def _export(options: argparse.Namespace) -> None:
-    release = export(options.run, options.data, options.output, choose_device(options.device))
-    dice = release.manifest.training["metrics"]["dice"]
-    print(f"{release.folder}: validation Dice {dice}; weights {release.identity.weights_sha256}")
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    segmenter = load_segmenter(read_release(options.release), choose_device(options.device))
-    cases = [case for case in find_brats2018(options.data) if not options.case or case.name in options.case]
-    shown = (segmenter.roles.index(Role.FLAIR), segmenter.roles.index(Role.T1C))
-    scores: list[CaseScore] = []
-    for case in cached_cases(cases, segmenter.roles, options.output / "cache"):
-        labels = outline(segmenter, case)
-        scores.append(score_labels(case.name, labels, np.asarray(case.labels)))
-        overlay(options.output / f"{case.name}.png", case, labels, shown)
-        _say(case.name, scores[-1].dice)
-    if not scores:
-        raise CaseError(f"none of the cases {options.case} is under {options.data}")
-    _say("mean", mean_scores(scores))
-    write_json(options.output / "evaluation.json", metrics_table(scores))
-
-
-def _say(name: str, dice: Mapping[Region, float]) -> None:
-    words = "  ".join(f"{region.value} {dice[region]:.3f}" for region in REGIONS)
-    print(f"{name:28}  {words}", flush=True)
+def _toy(options: argparse.Namespace) -> None:
+    names = write_toy_cases(options.output, options.cases)
+    print(
+        f"{', '.join(names)} in {options.output}, in BraTS' layout. Simulated: no patient, nothing to learn for one."
+    )

@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from bt_node.domain.geometry import BoolArray, LabelArray
+from bt_node.domain.geometry import ImageArray, LabelArray
+from bt_node.domain.study import Role
 from bt_node.domain.tumour import Region, ReleaseIdentity
 from bt_node.infer.release import SegmenterInput, SegmenterOutput
 from bt_node.infer.segmenter import Segmenter, ready
+from training.segmenter.augment import NEEDS_ONE_OF
+from training.segmenter.metrics import RegionScore, score_region
 from training.segmenter.prepared import PreparedCase, nested_regions
 from training.segmenter.recipe import SegmenterRecipe
 
 REGIONS = (Region.WT, Region.TC, Region.ET)
-_VOXELS_PER_ML = 1000.0
 
 
 @dataclass(frozen=True)
@@ -27,49 +29,52 @@ class CaseScore:
 
     Attributes:
         name: the case.
-        dice: by region; a region that both sides leave empty counts 1.
-        true_ml: volume of each region as the expert drew it.
-        predicted_ml: volume of each region as the segmenter drew it.
+        regions: figures of WT, TC and ET.
         seconds: time of predict and decide together.
     """
 
     name: str
-    dice: Mapping[Region, float]
-    true_ml: Mapping[Region, float]
-    predicted_ml: Mapping[Region, float]
+    regions: Mapping[Region, RegionScore]
     seconds: float = 0.0
 
+    @property
+    def dice(self) -> dict[Region, float]:
+        """Dice by region; a region that both sides leave empty counts 1."""
+        return {region: self.regions[region].dice for region in REGIONS}
 
-def dice(predicted: BoolArray, true: BoolArray) -> float:
-    """Twice the overlap over the sum of sizes; 1 when both are empty."""
-    total = int(predicted.sum()) + int(true.sum())
-    return 1.0 if total == 0 else 2.0 * int((predicted & true).sum()) / total
+    @property
+    def mean_dice(self) -> float:
+        """Mean Dice of the three regions: what the worst cases are sorted by."""
+        return float(np.mean([score.dice for score in self.regions.values()]))
 
 
-def score_labels(name: str, predicted: LabelArray, true: LabelArray, *, seconds: float = 0.0) -> CaseScore:
-    """Compare two label maps of one shape on the 1 mm grid."""
-    ours = dict(zip(REGIONS, nested_regions(predicted) > 0, strict=True))
-    theirs = dict(zip(REGIONS, nested_regions(true) > 0, strict=True))
+def score_labels(
+    name: str, predicted: LabelArray, true: LabelArray, *, seconds: float = 0.0, distances: bool = True
+) -> CaseScore:
+    """Compare two label maps (Z, Y, X) of one shape on the 1 mm grid; `distances` asks for HD95, the slow part."""
+    ours, theirs = nested_regions(predicted) > 0, nested_regions(true) > 0
+    pairs = zip(REGIONS, ours, theirs, strict=True)
     return CaseScore(
-        name,
-        {region: dice(ours[region], theirs[region]) for region in REGIONS},
-        {region: float(theirs[region].sum()) / _VOXELS_PER_ML for region in REGIONS},
-        {region: float(ours[region].sum()) / _VOXELS_PER_ML for region in REGIONS},
-        seconds,
+        name, {region: score_region(mine, wanted, distances=distances) for region, mine, wanted in pairs}, seconds
     )
+
+
+def case_inputs(segmenter: Segmenter, case: PreparedCase) -> dict[Role, ImageArray]:
+    """What the segmenter reads of a prepared case whose channels are the segmenter's roles."""
+    return dict(zip(segmenter.roles, np.asarray(case.inputs, dtype=np.float32), strict=True))
 
 
 def outline(segmenter: Segmenter, case: PreparedCase) -> LabelArray:
     """Labels (Z, Y, X) of the segmenter for a prepared case whose channels are the segmenter's roles."""
-    inputs = dict(zip(segmenter.roles, np.asarray(case.inputs, dtype=np.float32), strict=True))
-    return segmenter.decide(segmenter.predict(inputs))
+    return segmenter.decide(segmenter.predict(case_inputs(segmenter, case)))
 
 
-def score_case(segmenter: Segmenter, case: PreparedCase) -> CaseScore:
-    """Outline a case and compare."""
+def score_case(segmenter: Segmenter, case: PreparedCase, *, distances: bool = False) -> CaseScore:
+    """Outline a case and compare; without `distances` HD95 is left undefined, as watching a training run needs it."""
     began = time.perf_counter()
     predicted = outline(segmenter, case)
-    return score_labels(case.name, predicted, np.asarray(case.labels), seconds=time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return score_labels(case.name, predicted, np.asarray(case.labels), seconds=seconds, distances=distances)
 
 
 def mean_scores(scores: Sequence[CaseScore]) -> dict[Region, float]:
@@ -92,15 +97,21 @@ def input_of(recipe: SegmenterRecipe) -> SegmenterInput:
     """The release's `[input]` table."""
     return SegmenterInput(
         roles=recipe.data.roles,
+        needs_one_of=NEEDS_ONE_OF if recipe.augmentation.sequence_dropout > 0 else (),
         spacing_mm=(1.0, 1.0, 1.0),
         orientation="LPS",
         normalisation="zscore-brain",
         patch=recipe.output.window,
+        overlap=recipe.output.overlap,
+        flips=recipe.output.flips,
     )
 
 
 def output_of(recipe: SegmenterRecipe) -> SegmenterOutput:
     """The release's `[output]` table."""
     return SegmenterOutput(
-        regions=REGIONS, thresholds=recipe.output.thresholds, min_component_ml=recipe.output.min_component_ml
+        regions=REGIONS,
+        thresholds=recipe.output.thresholds,
+        min_component_ml=recipe.output.min_component_ml,
+        min_region_ml=recipe.output.min_region_ml,
     )

@@ -1,94 +1,123 @@
-"""From a run to a release: averaged weights in half precision, manifest and card, scored as they will be used."""
+"""From runs to a release: averaged weights in half precision, manifest and card, scored as they will be used."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from bt_node.infer.release import Release
-from bt_node.infer.segmenter import load_segmenter
+from bt_node.infer.networks.ensemble import joined
+from bt_node.infer.release import Axis, Release, SegmenterInput
+from bt_node.infer.segmenter import Segmenter, load_segmenter
 from training.releases import write_release
-from training.runs import load_tensors, read_json
-from training.segmenter.card import model_card
-from training.segmenter.evaluate import REGIONS, CaseScore, input_of, mean_scores, output_of, score_case
+from training.segmenter.card import Facts, model_card
+from training.segmenter.evaluate import CaseScore, input_of, output_of, score_case
+from training.segmenter.folds import Fold, read_folds, score_folds, tuning_cases
+from training.segmenter.provenance import hashes_of
 from training.segmenter.recipe import SegmenterRecipe
-from training.segmenter.train import CHECKPOINT, RECIPE, RunMismatchError, prepared_split, read_split
+from training.segmenter.report import metrics_table
+from training.segmenter.subsets import SubsetScore, score_subsets
+from training.segmenter.summary import summarise
+from training.segmenter.tuning import Tuning, tune
 
 _NOTE = "Written by `python -m training segmenter export`. For research use only, not for diagnosis."
-_AVERAGED = "average.module."
 
 
-def export(run: Path, data: Path, folder: Path, device: torch.device) -> Release:
-    """Write a release from a run's last checkpoint.
+@dataclass(frozen=True)
+class Choices:
+    """What the person who exports decides.
 
-    The scores in manifest and card are those of the written file: it is loaded as the node loads it, half precision
-    included, and outlines the run's validation cases.
+    Attributes:
+        tuned: choose thresholds and smallest volumes on the validation cases.
+        flips: axes along which inference mirrors its input; None leaves the recipe's.
+    """
+
+    tuned: bool = False
+    flips: tuple[Axis, ...] | None = None
+
+
+def export(
+    runs: Path | Sequence[Path], data: Path, folder: Path, device: torch.device, choices: Choices | None = None
+) -> Release:
+    """Write a release from the last checkpoint of a run, or of the folds of a cross-validation as an ensemble.
+
+    The scores in manifest and card of a single run are those of the written file: it is loaded as the node loads it,
+    half precision included, and outlines the run's validation cases. Each case of an ensemble was trained on by all
+    members but one, so its scores are those of that one member: of single networks on cases they did not train on.
 
     Args:
-        run: folder of the run.
-        data: the data folder it was trained on.
-        folder: the release to write, for example `models/bt-segmenter-0.1`.
+        runs: folder of the run, or folders of the folds.
+        data: the data they were trained on.
+        folder: the release to write, for example `models/bt-segmenter-0.2`.
         device: where the validation cases are outlined.
+        choices: tuning and flips.
 
     Raises:
-        RunMismatchError: no checkpoint, or other data.
+        RunMismatchError: no checkpoint, other data, or folds that do not belong together.
     """
-    recipe, weights, step = read_run(run)
-    validation = prepared_split(recipe, data, run).validation
-    manifest = _manifest(recipe, run, step)
+    choices = choices or Choices()
+    folds = read_folds([runs] if isinstance(runs, Path) else list(runs), data)
+    recipe = folds[0].recipe
+    reads = _reads(recipe, choices)
+    tuning = tune(output_of(recipe), tuning_cases(folds, device, reads=reads)) if choices.tuned else None
+    manifest = _manifest(folds, reads, tuning)
+    weights = joined([fold.weights for fold in folds])
     with TemporaryDirectory() as scratch:
         segmenter = load_segmenter(write_release(Path(scratch), manifest, weights, card=""), device)
-    scores = [score_case(segmenter, case) for case in validation]
-    manifest["training"] |= {"metrics": metrics_table(scores)}
-    return write_release(folder, manifest, weights, model_card(recipe, manifest, scores), note=_NOTE)
+        scores = _scores(folds, segmenter)
+        subsets = _subsets(folds, segmenter)
+    summary = summarise(scores)
+    manifest["training"] |= {"metrics": metrics_table(scores, summary, subsets)}
+    card = model_card(Facts(recipe, manifest, scores, subsets, summary, tuning))
+    return write_release(folder, manifest, weights, card, note=_NOTE)
 
 
-def read_run(run: Path) -> tuple[SegmenterRecipe, dict[str, Tensor], int]:
-    """Recipe, averaged weights and step of a run's last checkpoint.
-
-    Raises:
-        RunMismatchError: the folder holds no run with a checkpoint.
-    """
-    if not (run / CHECKPOINT).exists():
-        raise RunMismatchError(f"{run} holds no {CHECKPOINT}; train first")
-    tensors, state = load_tensors(run / CHECKPOINT)
-    weights = {key.removeprefix(_AVERAGED): value for key, value in tensors.items() if key.startswith(_AVERAGED)}
-    return SegmenterRecipe.model_validate(read_json(run / RECIPE)), weights, int(state["step"])
+def _reads(recipe: SegmenterRecipe, choices: Choices) -> SegmenterInput:
+    plain = input_of(recipe)
+    return plain if choices.flips is None else plain.model_copy(update={"flips": choices.flips})
 
 
-def metrics_table(scores: Sequence[CaseScore]) -> dict[str, Any]:
-    """Mean Dice per region, and each case's, for the manifest."""
-    means = mean_scores(scores)
-    cases: Mapping[str, Any] = {
-        score.name: {region.value: round(score.dice[region], 4) for region in REGIONS} for score in scores
+def _scores(folds: Sequence[Fold], released: Segmenter) -> Sequence[CaseScore]:
+    if len(folds) == 1:
+        return [score_case(released, case, distances=True) for case in folds[0].validation]
+    return score_folds(folds, released.device, reads=released.input, output=released.output)
+
+
+def _subsets(folds: Sequence[Fold], released: Segmenter) -> tuple[SubsetScore, ...]:
+    """Of a release that answers on subsets; an ensemble's cases are not new to it, so it has none."""
+    if not released.needs_one_of or len(folds) > 1:
+        return ()
+    return score_subsets(released, folds[0].validation)
+
+
+def _manifest(folds: Sequence[Fold], reads: SegmenterInput, tuning: Tuning | None) -> dict[str, Any]:
+    first = folds[0]
+    recipe = first.recipe
+    trained = sorted({name for fold in folds for name in fold.split.training})
+    network: dict[str, Any] = {"architecture": recipe.network.architecture, "members": len(folds)}
+    training: dict[str, Any] = {
+        "data": recipe.data.description,
+        "citation": recipe.data.citation,
+        "cases": len(trained),
+        "validation_cases": [case.name for fold in folds for case in fold.validation],
+        "training_case_hashes": hashes_of(trained),
+        "split_sha256": first.split.sha256 if len(folds) == 1 else [fold.split.sha256 for fold in folds],
+        "command": "python -m training segmenter train --recipe training/recipes/segmenter.toml",
+        "seed": recipe.seed,
+        "step": min(fold.step for fold in folds),
+        "steps_planned": recipe.optimiser.steps,
     }
-    return {"dice": {region.value: round(means[region], 4) for region in REGIONS}, "dice_by_case": cases}
-
-
-def _manifest(recipe: SegmenterRecipe, run: Path, step: int) -> dict[str, Any]:
-    split = read_split(run)
     return {
         "schema": 1,
         "name": recipe.name,
         "version": recipe.version,
         "kind": "segmenter",
-        "network": {"architecture": recipe.network.architecture, "arguments": dict(recipe.network.arguments)},
-        "input": input_of(recipe).model_dump(mode="json"),
-        "output": output_of(recipe).model_dump(mode="json"),
-        "training": {
-            "data": recipe.data.description,
-            "citation": recipe.data.citation,
-            "cases": len(split.training),
-            "validation_cases": list(split.validation),
-            "split_sha256": split.sha256,
-            "command": "python -m training segmenter train --recipe training/recipes/segmenter.toml",
-            "seed": recipe.seed,
-            "step": step,
-            "steps_planned": recipe.optimiser.steps,
-        },
+        "network": network | {"arguments": dict(recipe.network.arguments)},
+        "input": reads.model_dump(mode="json"),
+        "output": (tuning.output if tuning else output_of(recipe)).model_dump(mode="json"),
+        "training": training | ({"tuning": tuning.table()} if tuning else {}),
     }

@@ -20,7 +20,8 @@ from bt_node.infer.segmenter import load_segmenter
 from training.__main__ import main
 from training.segmenter.cases import CaseError, Split, find_brats2018, split_by_case
 from training.segmenter.evaluate import outline, score_case, unreleased
-from training.segmenter.export import export, read_run
+from training.segmenter.export import export
+from training.segmenter.folds import read_run
 from training.segmenter.patches import PatchSource
 from training.segmenter.prepared import cached_cases, prepare_case
 from training.segmenter.recipe import RecipeError, SegmenterRecipe, read_recipe
@@ -215,7 +216,7 @@ def test_the_three_commands_make_a_scored_release(
     assert main(["segmenter", "export", "--run", str(run), "--output", str(release), *data]) == 0
     scores = ["--release", str(release), "--output", str(tmp_path / "scores"), "--case", NAMES[0]]
     assert main(["segmenter", "evaluate", *scores, *data]) == 0
-    assert (tmp_path / "scores" / f"{NAMES[0]}.png").stat().st_size > 10_000
+    assert (tmp_path / "scores" / f"worst-01-{NAMES[0]}.png").stat().st_size > 10_000
     assert set(json.loads((tmp_path / "scores" / "evaluation.json").read_text())["dice"]) == {"WT", "TC", "ET"}
     assert "left" in capsys.readouterr().out
 
