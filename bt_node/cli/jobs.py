@@ -76,6 +76,7 @@ def _print_view(view: dict[str, Any]) -> None:
     for key in ("reason", "waiting_for"):
         if view.get(key):
             typer.echo(f"  {key.replace('_', ' ')}: {view[key]}")
+    _print_sequences((view["findings"] or {}).get("sequences"))
     print_table(
         "Roles",
         ("role", "series", "SeriesInstanceUID", "reason"),
@@ -104,12 +105,31 @@ def _print_view(view: dict[str, Any]) -> None:
     print_table("Seconds", ("stage", "s"), list(view["timings_s"].items()))
 
 
+def _print_sequences(sequences: dict[str, list[str]] | None) -> None:
+    """Which of the four were there; jobs that were not looked at yet have nothing to tell."""
+    for word, roles in (sequences or {}).items():
+        if roles:
+            typer.echo(f"  sequences {word}: {', '.join(roles)}")
+
+
 def _print_findings(findings: dict[str, Any]) -> None:
-    if not findings:
+    if "volumes_ml" not in findings:
         return
     rows: list[tuple[object, object]] = [(f"{name} ml", ml) for name, ml in findings["volumes_ml"].items()]
+    rows += [(f"{name} ml", "not assessed") for name in findings.get("not_assessed", [])]
     tumour_type = findings.get("tumour_type")
     if tumour_type:
         rows += [(f"P({name})", p) for name, p in tumour_type["probabilities"].items()]
+        chosen = tumour_type.get("slices_chosen", "")
+        rows.append(("tumour type from", f"{tumour_type['slices_used']} slices {chosen}".strip()))
+    elif findings.get("no_tumour_type_because"):
+        rows.append(("tumour type", f"not assessed: {findings['no_tumour_type_because']}"))
+    if findings.get("models_agree") is not None:
+        rows.append(("models agree", "yes" if findings["models_agree"] else "NO"))
     rows += [("caution", caution) for caution in findings.get("cautions", [])]
     print_table(f"Findings. {findings['research_use_only']}", ("what", "value"), rows)
+    for each in (tumour_type or {}).get("slices", []):
+        typer.echo(
+            f"  slice z {each['z_mm']} mm, share {each['share']:.2f}: {each['name']} {each['probability']:.2f}  "
+            f"{each['sop_instance_uid']}"
+        )

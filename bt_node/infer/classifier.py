@@ -179,18 +179,3 @@ def read_picture(path: Path) -> ImageArray:
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         # Pillow reports a damaged PNG as SyntaxError; an OSError may hold the path, so only its class is told.
         raise PictureError(f"the file cannot be read ({type(error).__name__})") from error
-
-
-def classify_files(paths: Sequence[Path], classifier: Classifier) -> tuple[TumourTypeFinding, ...]:
-    """One finding for each picture file, in the order given; each file is taken as one slice.
-
-    Raises:
-        PictureError: a file cannot be read, or shows no head; it is named by its place, for names may hold patients.
-    """
-    findings = []
-    for number, path in enumerate(paths, start=1):
-        try:
-            findings.append(classifier.classify([read_picture(path)]))
-        except PictureError as error:
-            raise PictureError(f"file {number} of {len(paths)}: {error.detail}") from error
-    return tuple(findings)

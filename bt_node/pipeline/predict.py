@@ -1,4 +1,4 @@
-"""The models on files of the researcher's own, without DICOM: NIfTI in, labels out."""
+"""The models on files of the researcher's own, without DICOM results: NIfTI in, labels out."""
 
 from __future__ import annotations
 
@@ -6,28 +6,38 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bt_node.convert.nifti import read_nifti
-from bt_node.convert.prepare import prepare, prepare_preprocessed
+from bt_node.convert.prepare import prepare, prepare_preprocessed, reference_role
 from bt_node.convert.regrid import to_source_grid
+from bt_node.domain.errors import FilesMissingError
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import LabelMap
 from bt_node.infer.segmenter import Segmenter
 
 
 def segment_nifti(files: Mapping[Role, Path], segmenter: Segmenter, *, preprocessed: bool) -> LabelMap:
-    """Outline the tumour on four NIfTI files.
+    """Outline the tumour on NIfTI files.
 
     Args:
-        files: one file for each role; any orientation, the header decides.
+        files: one file for each role; any orientation, the header decides. A release with `needs_one_of` takes fewer
+            than four.
         segmenter: the loaded release.
         preprocessed: the files are BraTS-like: co-registered, skull-stripped. Otherwise they are treated as a
-            clinical study: registered to the T1c, masked, resampled.
+            clinical study: registered to the T1c (without one: FLAIR, T2, T1), masked, resampled.
 
     Returns:
-        Labels 0-3 on the grid of the T1c file.
+        Labels 0-3 on the grid of the T1c file, or of what stands in for it. They are what the network draws: without
+        T1c the parts of the tumour are guessed by it (`bt_node.judge.missing`).
+
+    Raises:
+        FilesMissingError: the release cannot answer on so few sequences.
     """
+    lacking = segmenter.input.lacking(files)
+    if lacking:
+        one_of = bool(segmenter.needs_one_of)
+        raise FilesMissingError(segmenter.identity.name, [role.value for role in lacking], one_of=one_of)
     volumes = {role: read_nifti(path) for role, path in files.items()}
     prepared = prepare_preprocessed(volumes) if preprocessed else prepare(volumes)
     probabilities = segmenter.predict({role: volume.array for role, volume in prepared.inputs.items()})
-    target = volumes[Role.T1C].grid
+    target = volumes[reference_role(volumes)].grid
     on_target = to_source_grid(probabilities, prepared.grid, target)
     return LabelMap(segmenter.decide(on_target, voxel_mm3=target.voxel_volume_mm3), target)

@@ -17,7 +17,7 @@ from torch import nn
 
 from bt_node.domain.errors import PictureError, ReleaseError, WeightsMismatchError
 from bt_node.domain.tumour import TumourType
-from bt_node.infer.classifier import Classifier, classify_files, load_classifier, read_picture
+from bt_node.infer.classifier import Classifier, load_classifier, read_picture
 from bt_node.infer.networks.build import build_network
 from bt_node.infer.picture import frame_head
 from bt_node.infer.release import read_release
@@ -146,6 +146,29 @@ def test_slices_are_combined_by_the_mean_of_their_calibrated_probabilities(class
     assert [finding.probabilities[kind] for kind in TumourType] == pytest.approx(each, abs=1e-6)
 
 
+def test_slices_count_by_their_weights_and_each_answer_is_kept(classifier: Classifier) -> None:
+    rows = [[4.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]]
+    fixed = replace(classifier, network=FixedAnswers(rows))
+    empty = np.zeros((90, 80), dtype=np.float32)
+    finding = fixed.classify([head(0), empty, head(1)], [3.0, 50.0, 1.0])
+    first, second = torch.softmax(torch.tensor(rows) / 2.0, dim=1).tolist()
+    meant = [0.75 * one + 0.25 * other for one, other in zip(first, second, strict=True)]
+    assert [finding.probabilities[kind] for kind in TumourType] == pytest.approx(meant, abs=1e-6)
+    assert [(each.index, each.share, each.top) for each in finding.slices] == [
+        (0, 0.75, TumourType.GLIOMA),
+        (2, 0.25, TumourType.MENINGIOMA),
+    ]
+    assert finding.slices[1].certainty == pytest.approx(max(second))
+    assert finding.votes(TumourType.GLIOMA) == 1
+    assert finding.votes(TumourType.GLIOMA, least=0.99) == 0
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0]])
+def test_weights_that_do_not_fit_the_slices_are_refused(classifier: Classifier, weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="positive weights"):
+        classifier.classify([head(0), head(1)], weights)
+
+
 def test_slices_without_a_head_are_left_out_and_not_counted(classifier: Classifier) -> None:
     empty = np.zeros((90, 80), dtype=np.float32)
     finding = classifier.classify([empty, head(0), empty])
@@ -193,16 +216,6 @@ def test_an_unknown_normalisation_is_refused_before_the_weights_are_read(tmp_pat
         load_classifier(read_release(tmp_path), torch.device("cpu"))
 
 
-def test_each_file_gets_its_own_finding_in_the_order_given(classifier: Classifier, tmp_path: Path) -> None:
-    paths = [tmp_path / "a.png", tmp_path / "b.jpg"]
-    for number, path in enumerate(paths):
-        Image.fromarray(head(number).astype(np.uint8)).save(path)
-    findings = classify_files(paths, classifier)
-    assert [finding.slices_used for finding in findings] == [1, 1]
-    alone = classifier.classify([read_picture(paths[1])])
-    assert findings[1].probabilities == pytest.approx(alone.probabilities, abs=1e-6)
-
-
 def test_a_16_bit_png_keeps_its_depth_and_a_colour_file_becomes_grey(tmp_path: Path) -> None:
     deep = (head(0) * 200).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
@@ -222,11 +235,3 @@ def test_a_broken_or_foreign_file_is_refused_without_its_path_in_the_message(tmp
         with pytest.raises(PictureError) as caught:
             read_picture(path)
         assert "DOE" not in caught.value.message
-
-
-def test_a_file_that_cannot_be_classified_is_named_by_its_place(classifier: Classifier, tmp_path: Path) -> None:
-    Image.fromarray(head(0).astype(np.uint8)).save(tmp_path / "head.png")
-    Image.fromarray(np.zeros((60, 60), dtype=np.uint8)).save(tmp_path / "DOE_JANE.png")
-    with pytest.raises(PictureError, match="file 2 of 2: nothing but background") as caught:
-        classify_files([tmp_path / "head.png", tmp_path / "DOE_JANE.png"], classifier)
-    assert "DOE" not in str(caught.value)
