@@ -83,6 +83,13 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _rule_name(value: str) -> str:
+    # It stands in quotes in reasons and reports.
+    if not re.fullmatch(r"[\x20\x21\x23-\x7e]{1,64}", value) or value != value.strip():
+        raise ValueError('a name of a rule has 1 to 64 ASCII characters, no ", no space at its ends')
+    return value
+
+
 def _limits(value: tuple[float, float] | None) -> tuple[float, float] | None:
     if value and value[0] > value[1]:
         raise ValueError("the lower limit stands first, like [5, 15]")
@@ -94,8 +101,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Host = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-# Shown in reasons and reports, so without control characters and quotes.
-RuleName = Annotated[str, Field(pattern=r"^[\x21\x23-\x7e]([\x20\x21\x23-\x7e]{0,62}[\x21\x23-\x7e])?$")]
+RuleName = Annotated[str, AfterValidator(_rule_name)]
 Regex = Annotated[str, AfterValidator(_pattern)]
 Limits = Annotated[tuple[float, float] | None, AfterValidator(_limits)]
 
@@ -298,7 +304,8 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     Args:
         path: the TOML file. None means `config.toml` in the current folder, or the defaults where there is none.
         environ: usually `os.environ`. `BT_NODE_LISTENER__PORT=104` sets one key; `BT_NODE_SOURCES`,
-            `BT_NODE_DESTINATIONS` and `BT_NODE_ROLES__RULES` replace a list, as JSON. Other `BT_NODE_…` names without `__` are not ours.
+            `BT_NODE_DESTINATIONS` and `BT_NODE_ROLES__RULES` replace a list, as JSON. Other `BT_NODE_…` names without
+            `__` are not ours.
 
     Returns:
         The configuration; spool, models folder and SQLite file are absolute, relative to the file's folder.

@@ -58,6 +58,8 @@ class _Window:
 
 _WINDOWS: tuple[_Window, ...] = (
     _Window(Weighting.FLAIR, strong=True, te=(60, math.inf), tr=(3500, math.inf), ti=(1400, 3300)),
+    # The effective TE of a long echo train (CUBE, VISTA) may be short; TI tells, but fat and PD may look so: weak.
+    _Window(Weighting.FLAIR, strong=False, te=(15, 60), tr=(3500, math.inf), ti=(1400, 3300), gradient=False),
     _Window(Weighting.STIR, strong=True, tr=(1500, math.inf), ti=(80, 300), gradient=False),
     # MPRAGE, IR-SPGR and T1 FLAIR. GE writes the TR of one echo (8 ms) beside the TI, others that of one inversion.
     _Window(Weighting.T1, strong=True, te=(0, 40), tr=(0, 4000), ti=(301, 1400)),

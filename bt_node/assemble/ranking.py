@@ -7,11 +7,13 @@ are a tie, which a person must break.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bt_node.assemble.candidate import Candidate
+from bt_node.assemble.contrast import Basis as ContrastBasis
 from bt_node.assemble.vocabulary import FAT_FREE_WORDS
+from bt_node.assemble.weighting import Basis
 from bt_node.assemble.words import first_key
 from bt_node.domain.study import Plane
 
@@ -22,9 +24,10 @@ class Fit:
 
     candidate: Candidate
     reason: str
-    certainty: int  # of the weighting: 2 words and timing, 1 one of them
-    contrast_certainty: int = 0
+    weighting: Basis
+    contrast: ContrastBasis | None = None  # of T1 and T1C
     unwanted_contrast: bool = False  # T2 or FLAIR taken after contrast
+    by_rule: bool = False  # a rule of the site named it
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,22 @@ def _coverage(fit: Fit) -> float:
     return -math.floor(min(fit.candidate.shape.coverage_mm, _WHOLE_HEAD_MM) / _STEP_MM)
 
 
-def _plane(fit: Fit) -> float:
+def _volume_first(fit: Fit) -> float:
     shape = fit.candidate.shape
     if shape.volumetric:
         return 0
     return 1 if shape.plane is Plane.AXIAL else 2
+
+
+def _slices_first(fit: Fit) -> float:
+    shape = fit.candidate.shape
+    if shape.volumetric:
+        return 1
+    return 0 if shape.plane is Plane.AXIAL else 2
+
+
+def _no_preference(fit: Fit) -> float:
+    return float(not fit.candidate.shape.volumetric and fit.candidate.shape.plane is not Plane.AXIAL)
 
 
 def _fat_free(fit: Fit) -> float:
@@ -66,35 +80,52 @@ def _uncorrected(fit: Fit) -> float:
     return 2.0 - ("NORM" in kinds) - bool(kinds & {"DIS2D", "DIS3D"})
 
 
-CRITERIA: tuple[Criterion, ...] = (
-    Criterion(lambda fit: not fit.candidate.shape.even, "evenly spaced slices"),
-    Criterion(_coverage, "more of the head covered"),
-    Criterion(lambda fit: -fit.contrast_certainty, "surer evidence about contrast"),
-    Criterion(lambda fit: fit.unwanted_contrast, "taken before contrast"),
-    Criterion(lambda fit: "DERIVED" in fit.candidate.series.image_type, "original, not derived"),
-    Criterion(_plane, "3D before axial before other planes"),
-    Criterion(lambda fit: -fit.certainty, "words and timing agree"),
-    Criterion(_fat_free, "no fat saturation"),
-    Criterion(_voxel, "finer resolution"),
-    Criterion(_uncorrected, "corrected for coil sensitivity or distortion"),
-    Criterion(lambda fit: -round(fit.candidate.shape.coverage_mm / _STEP_MM), "more slices"),
-)
+_PREFERENCES: Mapping[str, Criterion] = {
+    "3d": Criterion(_volume_first, "3D before axial before other planes"),
+    "2d": Criterion(_slices_first, "axial slices before 3D before other planes"),
+    "none": Criterion(_no_preference, "axial or 3D before other planes"),
+}
 
 
-def scores(fit: Fit) -> tuple[float, ...]:
-    """All criteria of one fit, comparable as a tuple; smaller is better."""
-    return tuple(float(criterion.score(fit)) for criterion in CRITERIA)
+def criteria(prefer: str = "3d") -> tuple[Criterion, ...]:
+    """All points of comparison of a site that prefers "3d", "2d" or "none"."""
+    return (
+        Criterion(lambda fit: not fit.by_rule, "named by a rule of the site"),
+        Criterion(lambda fit: not fit.candidate.shape.even, "evenly spaced slices"),
+        Criterion(_coverage, "more of the head covered"),
+        Criterion(lambda fit: -fit.contrast.rank if fit.contrast else 0, "surer evidence about contrast"),
+        Criterion(lambda fit: fit.unwanted_contrast, "taken before contrast"),
+        Criterion(lambda fit: "DERIVED" in fit.candidate.series.image_type, "original, not derived"),
+        _PREFERENCES[prefer],
+        Criterion(lambda fit: fit.weighting is not Basis.BOTH, "words and timing agree"),
+        Criterion(_fat_free, "no fat saturation"),
+        Criterion(_voxel, "finer resolution"),
+        Criterion(_uncorrected, "corrected for coil sensitivity or distortion"),
+        Criterion(lambda fit: -round(fit.candidate.shape.coverage_mm / _STEP_MM), "more slices"),
+    )
 
 
-def best_of(fits: Sequence[Fit]) -> list[Fit]:
-    """The best fit alone, or all that share the first place."""
-    best = min(map(scores, fits))
-    return [fit for fit in fits if scores(fit) == best]
+CRITERIA = criteria()
 
 
-def why_better(winner: Fit, other: Fit) -> str:
-    """The phrase of the first criterion in which the two differ."""
-    for criterion in CRITERIA:
-        if criterion.score(winner) != criterion.score(other):
-            return criterion.phrase
-    return "equal"
+@dataclass(frozen=True)
+class Order:
+    """The order of preference at one site."""
+
+    points: tuple[Criterion, ...] = CRITERIA
+
+    def scores(self, fit: Fit) -> tuple[float, ...]:
+        """All points of one fit, comparable as a tuple; smaller is better."""
+        return tuple(float(point.score(fit)) for point in self.points)
+
+    def sorted(self, fits: Sequence[Fit]) -> list[tuple[int, Fit]]:
+        """All fits, best first, with their places; those that differ in nothing share a place."""
+        scored = sorted(
+            ((self.scores(fit), fit) for fit in fits), key=lambda pair: (pair[0], pair[1].candidate.order)
+        )
+        scores = [score for score, _ in scored]
+        return [(1 + scores.index(score), fit) for score, fit in scored]
+
+    def why_better(self, winner: Fit, other: Fit) -> str:
+        """The phrase of the first point in which the two differ."""
+        return next((point.phrase for point in self.points if point.score(winner) != point.score(other)), "equal")

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydicom.dataset import Dataset
 
 from bt_node.assemble.frames import Frame
-from bt_node.assemble.values import integer, items, text, texts
+from bt_node.assemble.values import integer, items, number, text, texts
 from bt_node.domain.study import SeriesFacts
 
 _T = TypeVar("_T")
@@ -59,6 +59,7 @@ def series_facts(uid: str, ds: Dataset, frames: Sequence[Frame]) -> SeriesFacts:
         frame_of_reference_uid=text(ds, "FrameOfReferenceUID"),
         body_part=text(ds, "BodyPartExamined").upper(),
         manufacturer=text(ds, "Manufacturer"),
+        station=text(ds, "StationName"),
     )
 
 
@@ -109,9 +110,15 @@ def _scan_options(ds: Dataset) -> tuple[str, ...]:
 
 
 def _contrast_agent(ds: Dataset) -> str:
-    """ContrastBolusAgent, or for Enhanced MR the meaning of the coded agent, unless it was not administered."""
+    """ContrastBolusAgent, or what else only a contrast agent has; empty where it was not administered.
+
+    Enhanced MR codes the agent, and says for frames whether it was given; classic MR may name the ingredient or the
+    volume alone (PS3.3 C.7.6.4).
+    """
     usage = text(_shared(ds, "ContrastBolusUsageSequence"), "ContrastBolusAgentAdministered").upper()
     if usage == "NO":
         return ""
     coded = [text(item, "CodeMeaning") or "coded" for item in items(ds, "ContrastBolusAgentSequence")]
-    return text(ds, "ContrastBolusAgent") or " ".join(coded)
+    volume = number(ds, "ContrastBolusVolume")
+    named = text(ds, "ContrastBolusAgent") or " ".join(coded) or text(ds, "ContrastBolusIngredient")
+    return named or ("volume" if volume and volume > 0 else "")

@@ -41,13 +41,14 @@ _READERS: Mapping[str, Callable[[Dataset], tuple[Frame, ...]]] = {
 _WANTED = [
     *("SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
     *("StudyDate", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
-    *("Modality", "Manufacturer", "SeriesDescription", "ProtocolName", "BodyPartExamined", "SeriesNumber"),
-    *("InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "FrameOfReferenceUID"),
+    *("Modality", "Manufacturer", "StationName", "SeriesDescription", "ProtocolName", "BodyPartExamined"),
+    *("SeriesNumber", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "FrameOfReferenceUID"),
     *("ScanningSequence", "SequenceVariant", "ScanOptions", "SequenceName", "PulseSequenceName"),
     *("MRAcquisitionType", "EchoTime", "RepetitionTime", "InversionTime", "FlipAngle", "EchoTrainLength"),
     *("EchoPulseSequence", "EchoPlanarPulseSequence", "InversionRecovery", "DiffusionBValue"),
     *("SteadyStatePulseSequence", "Spoiling", "SpectrallySelectedSuppression", "SpectrallySelectedExcitation"),
-    *("ContrastBolusAgent", "ContrastBolusAgentSequence", "SliceThickness"),
+    *("ContrastBolusAgent", "ContrastBolusAgentSequence", "ContrastBolusIngredient", "ContrastBolusVolume"),
+    "SliceThickness",
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
     *("RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]

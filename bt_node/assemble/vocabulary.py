@@ -53,6 +53,7 @@ FLAIR_WORDS = _words(
     ("FLAIR", r"flair|fluid ?att|(?<![a-z])flr(?![a-z])|フレア|флаир|флэир"),
     ("dark fluid", r"dark ?fl|da ?fl(?![a-z])|dunkle fl|水抑制|抑水|压水|壓水|黑水"),
 )
+TIRM_WORDS = _words(("TIRM", _alone("tirm")))
 PD_WORDS = _words(("PD", _alone("pd[wt]?", "pdfs", "dp", "rho", r"proton ?dens\w*", "pdw? ?t2w?")))
 FAT_FREE_WORDS = _words(
     ("fat saturation", _alone("fs", "fat ?sat", r"fat ?supp?\w*", "spir", "spair", "chess", "we", "dixon", "water")),
@@ -160,6 +161,14 @@ BOLUS_WORDS = _words(
 )
 SPIN_LABEL_WORDS = _words(("arterial spin labelling", r"(?<![a-z])p?c?asl|spin ?lab"))
 REFORMAT_WORDS = _words(("reformat", _alone("mprs?", r"reform\w*", "rfmt", "curved", r"recon\w*")))
+
+# A part of the head only: not excluded, but never sure.
+LOCAL_WORDS = _words(
+    ("a part of the head", _alone(
+        r"orbit\w*", "sella", "sellar?", r"hypoph\w*", "hyp", r"pituit\w*", r"ipofis\w*", r"hipofis\w*",
+        "ia[cm]s?", "cpa", "khbw", "kbw", r"felsenb\w*", "petrous", "rochers?", r"cavern\w*", "tmj", "sinus(?:es)?",
+        r"optic\w*", "internal auditory")),
+)
 
 BODY_WORDS = _words(
     ("spine", _alone(

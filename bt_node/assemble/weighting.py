@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bt_node.assemble.candidate import Candidate
 from bt_node.assemble.physics import Timing, Weighting, timing_of, timing_words
-from bt_node.assemble.vocabulary import FLAIR_WORDS, PD_WORDS, T1_SEQUENCES, T1_WORDS, T2_WORDS
+from bt_node.assemble.vocabulary import FLAIR_WORDS, PD_WORDS, T1_SEQUENCES, T1_WORDS, T2_WORDS, TIRM_WORDS
 from bt_node.assemble.words import first_key
 
 USED = frozenset({Weighting.T1, Weighting.T2, Weighting.FLAIR})
-BOTH_AGREE, ONE_SAYS = 2, 1
+
+
+class Basis(StrEnum):
+    """What a weighting rests on."""
+
+    BOTH = "words and timing"
+    WORDS = "words alone"
+    TIMING = "timing alone"
+    NONE = "nothing"
 
 
 @dataclass(frozen=True)
@@ -20,12 +29,14 @@ class Judgement:
     Attributes:
         weighting: T1, T2 or FLAIR, or None when it is something else, unknown or contradictory.
         reason: why, without free text of the scanner.
-        certainty: 2 when words and timing agree, 1 when only one of them speaks.
+        basis: what it rests on.
+        disputed: where words and timing contradict each other, what each of them says: one of these it may be.
     """
 
     weighting: Weighting | None
     reason: str
-    certainty: int = 0
+    basis: Basis = Basis.NONE
+    disputed: frozenset[Weighting] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ def _said(text: str) -> _Said:
     if flair:
         # "T1 FLAIR" is a T1; "T2 FLAIR" and "FLAIR" are what the role FLAIR means.
         return _Said(Weighting.T1, "T1 FLAIR") if t1 and not t2 else _Said(Weighting.FLAIR, flair)
+    if t2 and first_key(TIRM_WORDS, text):
+        return _Said(None, "T2 TIRM")  # Siemens' name of both STIR and FLAIR: timing tells
     found = [(Weighting.T1, t1)] * bool(t1) + [(Weighting.T2, t2)] * bool(t2) + [(Weighting.PD, pd)] * bool(pd)
     if len(found) > 1:
         return _Said(None, " and ".join(str(key) for _, key in found))
@@ -65,7 +78,7 @@ def _said(text: str) -> _Said:
 def _without_words(timing: Timing, shown: str, *, undecided: str) -> Judgement:
     silent = f"description says {undecided}" if undecided else "description does not name the weighting"
     if timing.weighting in USED and timing.strong:
-        return Judgement(timing.weighting, f"{silent}, but {shown} can only be {timing.weighting}", ONE_SAYS)
+        return Judgement(timing.weighting, f"{silent}, but {shown} can only be {timing.weighting}", Basis.TIMING)
     if timing.weighting in USED:
         return Judgement(None, f"{silent}, and {shown} may be {timing.weighting} but does not prove it")
     if timing.weighting:
@@ -75,16 +88,29 @@ def _without_words(timing: Timing, shown: str, *, undecided: str) -> Judgement:
 
 def _with_words(said: _Said, timing: Timing, shown: str, candidate: Candidate) -> Judgement:
     weighting = said.weighting
+    if timing.weighting is weighting and not _may_be_inverted(timing, candidate):
+        return Judgement(weighting, f"description says {said.key} and {shown} agree", Basis.BOTH)
     if timing.weighting is weighting:
-        return Judgement(weighting, f"description says {said.key} and {shown} agree", BOTH_AGREE)
+        return Judgement(
+            weighting, f"description says {said.key}; {shown} fit, but also a FLAIR without its TI", Basis.WORDS
+        )
     if timing.weighting is None:
-        return Judgement(weighting, f"description says {said.key}; {shown} neither agree nor contradict", ONE_SAYS)
+        return Judgement(weighting, f"description says {said.key}; {shown} neither agree nor contradict", Basis.WORDS)
     settled = _settled(said, timing, shown, candidate)
     if settled:
         return settled
     if not timing.strong:
-        return Judgement(weighting, f"description says {said.key}; {shown} do not exclude it", ONE_SAYS)
-    return Judgement(None, f"description says {said.key}, but {shown} can only be {timing.weighting}")
+        return Judgement(weighting, f"description says {said.key}; {shown} do not exclude it", Basis.WORDS)
+    disputed = frozenset({said.weighting, timing.weighting} & USED)
+    return Judgement(
+        None, f"description says {said.key}, but {shown} can only be {timing.weighting}", disputed=disputed
+    )
+
+
+def _may_be_inverted(timing: Timing, candidate: Candidate) -> bool:
+    """A T2 of so long a TR may be a FLAIR whose TI was not recorded, unless the header says how it was pulsed."""
+    kinds = candidate.series.scanning_sequence
+    return timing.weighting is Weighting.T2 and not timing.strong and not ("SE" in kinds and "IR" not in kinds)
 
 
 _FLAIR_SHORTEST_TR_MS = 4000.0
@@ -96,15 +122,19 @@ def _settled(said: _Said, timing: Timing, shown: str, candidate: Candidate) -> J
     series, pair = candidate.series, (said.weighting, timing.weighting)
     repetition = series.repetition_time_ms or 0.0
     if pair == (Weighting.T2, Weighting.FLAIR) and timing.strong:
-        return Judgement(Weighting.FLAIR, f"description says {said.key}, and {shown} null fluid: a FLAIR", ONE_SAYS)
+        return Judgement(
+            Weighting.FLAIR, f"description says {said.key}, and {shown} null fluid: a FLAIR", Basis.WORDS
+        )
     if pair == (Weighting.FLAIR, Weighting.T1) and series.inversion_time_ms:
-        return Judgement(Weighting.T1, f"description says {said.key}, but {shown} make it a T1 FLAIR", ONE_SAYS)
+        return Judgement(Weighting.T1, f"description says {said.key}, but {shown} make it a T1 FLAIR", Basis.WORDS)
     if (
         pair == (Weighting.FLAIR, Weighting.T2)
         and not series.inversion_time_ms
         and repetition >= _FLAIR_SHORTEST_TR_MS
     ):
-        return Judgement(Weighting.FLAIR, f"description says {said.key}; {shown} fit, TI is not recorded", ONE_SAYS)
+        return Judgement(
+            Weighting.FLAIR, f"description says {said.key}; {shown} fit, TI is not recorded", Basis.WORDS
+        )
     if pair == (Weighting.T1, Weighting.PD) and repetition <= _T1_LONGEST_TR_MS:
-        return Judgement(Weighting.T1, f"description says {said.key}; {shown} are long for it", ONE_SAYS)
+        return Judgement(Weighting.T1, f"description says {said.key}; {shown} are long for it", Basis.WORDS)
     return None

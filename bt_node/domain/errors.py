@@ -115,14 +115,18 @@ class FilesMissingError(Reject):
 
 
 class RolesAmbiguousError(Hold):
-    """Several series fit one role equally well; a person must decide."""
+    """Several series fit one role equally well, or only disputed ones do; a person must decide."""
 
     code = "roles-ambiguous"
 
     def __init__(self, role: str, candidates: Sequence[str]) -> None:
         self.role = role
         self.candidates = tuple(candidates)
-        super().__init__(f"More than one series fits {role} equally well: {'; '.join(self.candidates)}.")
+        super().__init__(
+            f"A person must say which series is {role}: {'; '.join(self.candidates)}.",
+            remedy=f"`bt-node jobs explain ID` shows the evidence, `bt-node jobs assign ID --{role.lower()} SERIES` "
+            "decides.",
+        )
 
 
 # ---------------------------------------------------------------- slices to volumes

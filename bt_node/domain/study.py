@@ -166,6 +166,19 @@ class Ambiguity:
 
 
 @dataclass(frozen=True)
+class Assigned:
+    """A person's word on a role: it stands before every rule.
+
+    Attributes:
+        series_instance_uid: the series to use.
+        by: who said so, "cli:ann".
+    """
+
+    series_instance_uid: str
+    by: str
+
+
+@dataclass(frozen=True)
 class Ranked:
     """One candidate for one role in the order of preference, for `explain`.
 

@@ -128,7 +128,9 @@ def test_an_agent_that_says_none_is_no_agent(value: str) -> None:
 def test_words_that_contradict_the_agent_are_not_resolved_by_guessing() -> None:
     odd = mr_series(9, "T1 tra nativ", **SE_T1, contrast_agent="GADOVIST")
     assignment = choose_roles(study(odd, T2, FLAIR))
-    assert assignment.missing == (Role.T1, Role.T1C)
+    assert [ambiguity.role for ambiguity in assignment.ambiguous] == [Role.T1, Role.T1C]
+    with pytest.raises(RolesAmbiguousError, match="series 9"):
+        assignment.require(tuple(Role))
     assert "ContrastBolusAgent" in reason_of(assignment, 9)
 
 

@@ -9,12 +9,15 @@ from typing import get_args
 
 import pytest
 
-from bt_node.config import Config, load_config
+from bt_node.config import Config, RoleRule, RuleMatch, load_config
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEXT = (REPOSITORY / "config.toml").read_text()
 # The examples of [[sources]] and [[destinations]] are commented out; with them the file shows every key.
 WITH_EXAMPLES = re.sub(r"^# (?=\[\[|\w+ = )", "", TEXT, flags=re.MULTILINE)
+
+
+RULES = ("roles", "rules")  # a list of tables inside a table: [[roles.rules]]
 
 
 def _tables() -> dict[str, type]:
@@ -25,7 +28,10 @@ def _tables() -> dict[str, type]:
     }
 
 
-EVERY_KEY = [(table, key) for table, model in _tables().items() for key in model.model_fields]
+EVERY_KEY = [
+    *((table, key) for table, model in _tables().items() for key in model.model_fields if (table, key) != RULES),
+    *(("roles.rules", key) for key in RoleRule.model_fields),
+]
 
 
 def test_the_file_as_shipped_is_the_defaults():
@@ -34,7 +40,7 @@ def test_the_file_as_shipped_is_the_defaults():
 
 def test_the_file_says_every_default_itself():
     written = tomllib.loads(TEXT)
-    defaults = Config().model_dump(mode="json", exclude={"sources", "destinations"})
+    defaults = Config().model_dump(mode="json", exclude={"sources": True, "destinations": True, "roles": {"rules"}})
     assert written == defaults
 
 
@@ -51,7 +57,12 @@ def test_every_key_stands_in_the_file_with_a_comment(table: str, key: str):
 
 def test_the_examples_are_valid():
     config = Config.model_validate(tomllib.loads(WITH_EXAMPLES))
-    assert (len(config.sources), len(config.destinations)) == (1, 1)
+    assert (len(config.sources), len(config.destinations), len(config.roles.rules)) == (1, 1, 1)
+
+
+def test_the_documentation_names_every_condition_of_a_rule():
+    documentation = (REPOSITORY / "docs" / "configuration.md").read_text()
+    assert [key for key in RuleMatch.model_fields if f"`{key}`" not in documentation] == []
 
 
 @pytest.mark.parametrize("table", list(_tables()))

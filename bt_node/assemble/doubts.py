@@ -1,0 +1,44 @@
+"""What keeps a choice from being sure, as data: the result then goes on marked as likely, with these words.
+
+Doubts about contrast stand beside the evidence they belong to (`contrast.Basis`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bt_node.assemble.ranking import Fit
+from bt_node.assemble.vocabulary import LOCAL_WORDS
+from bt_node.assemble.weighting import Basis
+from bt_node.assemble.words import first_key
+
+WHOLE_HEAD_MM = 100.0
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One reason not to be sure; `sentence` ends "T1C is likely, not sure: …"."""
+
+    applies: Callable[[Fit], bool]
+    sentence: str
+
+
+def _names_a_part(fit: Fit) -> bool:
+    return any(first_key(LOCAL_WORDS, text) for text in fit.candidate.texts)
+
+
+DOUBTS: tuple[Doubt, ...] = (
+    Doubt(lambda fit: fit.weighting is Basis.WORDS, "only words name its weighting, timing does not confirm them"),
+    Doubt(lambda fit: fit.weighting is Basis.TIMING, "only timing tells its weighting, no word names it"),
+    Doubt(lambda fit: fit.candidate.shape.coverage_mm < WHOLE_HEAD_MM, "it covers a part of the head only"),
+    Doubt(_names_a_part, "its description names a part of the head"),
+)
+
+
+def doubts_about(fit: Fit) -> tuple[str, ...]:
+    """All that keeps this fit from being sure; nothing does where a rule of the site named it."""
+    if fit.by_rule:
+        return ()
+    contrast = (fit.contrast.doubt,) if fit.contrast and fit.contrast.doubt else ()
+    return (*contrast, *(doubt.sentence for doubt in DOUBTS if doubt.applies(fit)))
