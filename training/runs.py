@@ -7,26 +7,74 @@ resumes from what was there before.
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
+import io
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from bt_node.domain.errors import Reject, Retry
 
 Scalar = int | float | str
 
 
+class DiskFullError(Retry):
+    """No space is left for the run's files. What was written before is whole, so the run can go on."""
+
+    code = "disk-full"
+
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(
+            f"No space is left on the disk for {path} ({size / 2**20:.1f} MiB).",
+            remedy="Free some and give the same command again: the run goes on from its last checkpoint.",
+        )
+
+
+class CheckpointError(Reject):
+    """A checkpoint cannot be read."""
+
+    code = "checkpoint-damaged"
+
+
+@contextmanager
+def disk_may_fill(path: Path, size: int) -> Iterator[None]:
+    """Turn the operating system's "no space left" into a message for people.
+
+    Raises:
+        DiskFullError: the disk, or the user's share of it, is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFullError(path, size) from error
+        raise
+
+
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it."""
+    """Write a file so that a reader sees the old one or the new one, never half of it.
+
+    Raises:
+        DiskFullError: no space left; the old file is as it was.
+    """
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)  # noqa: PTH105 - atomic on one file system
+    try:
+        with disk_may_fill(path, len(content)), part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a disk may say only now that it is full
+        os.replace(part, path)  # noqa: PTH105 - atomic on one file system
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -53,17 +101,22 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], state: Mapping
         tensors: any device, any layout; stored on the processor, contiguous.
         state: numbers and words; they travel as JSON in the file's metadata.
     """
-    part = path.with_name(f"{path.name}.part")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(plain, part, metadata={"state": json.dumps(state, sort_keys=True)})
-    os.replace(part, path)  # noqa: PTH105
+    write_atomically(path, save(plain, metadata={"state": json.dumps(state, sort_keys=True)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Scalar]]:
-    """Load what `save_tensors` saved."""
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        return tensors, json.loads((file.metadata() or {}).get("state", "{}"))
+    """Load what `save_tensors` saved.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return tensors, json.loads((file.metadata() or {}).get("state", "{}"))
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); remove it to begin the run anew") from error
 
 
 class MetricsTable:
@@ -71,16 +124,32 @@ class MetricsTable:
 
     def __init__(self, path: Path, columns: Sequence[str], *, resume_at: int = 0) -> None:
         self._path, self._columns = path, tuple(columns)
-        kept = self._rows_up_to(resume_at)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
-            writer.writerows(kept)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self._columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(self._rows_up_to(resume_at))
+        write_atomically(path, text.getvalue().encode())
 
     def append(self, row: Mapping[str, Scalar]) -> None:
-        """Add one row and flush it; absent columns stay empty."""
-        with self._path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self._columns).writerow(row)
+        """Add one row and flush it; absent columns stay empty.
+
+        Raises:
+            DiskFullError: no space left; no half row stays.
+        """
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self._columns).writerow(row)
+        before = self._path.stat().st_size
+        try:
+            with disk_may_fill(self._path, len(text.getvalue())), self._path.open("ab") as file:
+                file.write(text.getvalue().encode())
+        except DiskFullError:
+            os.truncate(self._path, before)
+            raise
+
+    def rows(self) -> list[dict[str, str]]:
+        """All rows so far, as words; absent values are empty."""
+        with self._path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file, restval=""))
 
     def _rows_up_to(self, step: int) -> list[dict[str, str]]:
         if not self._path.exists():

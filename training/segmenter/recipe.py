@@ -5,11 +5,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bt_node.domain.study import Role
+from training.segmenter.case import LabelScheme
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -24,13 +25,30 @@ class RecipeError(ValueError):
 
 
 class DataRecipe(_Table):
-    """`[data]`: what lies in the data folder and how it is split by case."""
+    """`[data]`: what lies in the data folder and how it is split, always by patient.
 
-    layout: Literal["brats2018"] = "brats2018"
+    Who validates is said in one of three ways: `validation_cases` (so many, drawn by the seed), `validation` (a list
+    of cases or patients), or `folds` and `fold`.
+    """
+
+    layout: Literal["brats2018", "brats2020", "brats2021", "brats2023", "decathlon", "table", "auto"] = "brats2018"
+    label_scheme: LabelScheme | None = None  # None: as the layout usually has it
     description: str  # for manifest and model card
     citation: str
-    validation_cases: Positive
+    validation_cases: Positive | None = None
+    validation: tuple[str, ...] = ()
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Annotated[int, Field(ge=0)] = 0
     roles: tuple[Role, ...] = (Role.T1, Role.T1C, Role.T2, Role.FLAIR)
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> Self:
+        ways = [self.validation_cases is not None, bool(self.validation), self.folds is not None]
+        if sum(ways) != 1:
+            raise ValueError("name one of validation_cases, validation and folds")
+        if self.fold >= (self.folds or 1):
+            raise ValueError(f"fold must be 0 to {(self.folds or 1) - 1}, not {self.fold}")
+        return self
 
 
 class NetworkRecipe(_Table):
@@ -65,9 +83,11 @@ class AugmentationRecipe(_Table):
 
 
 class OptimiserRecipe(_Table):
-    """`[optimiser]`: AdamW, warm-up, cosine decay, and the average of the weights that is released."""
+    """`[optimiser]`: how the weights change, and the average of them that is released."""
 
     steps: Positive
+    algorithm: Literal["adamw", "adam"] = "adamw"  # in "adam", weight_decay is an L2 penalty
+    schedule: Literal["cosine", "poly"] = "cosine"  # after the warm-up; "poly": (1 - step / steps) ** 0.9
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     warmup_steps: Annotated[int, Field(ge=0)] = 20
@@ -75,6 +95,7 @@ class OptimiserRecipe(_Table):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     checkpoint_every: Positive = 50
     validate_every: Positive = 100
+    compile: bool = False  # torch.compile, on CUDA only: pays after some hundred steps
 
 
 class OutputRecipe(_Table):
@@ -82,7 +103,10 @@ class OutputRecipe(_Table):
 
     thresholds: tuple[float, float, float] = (0.5, 0.5, 0.5)
     min_component_ml: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    min_region_ml: tuple[float, float, float] = (0.0, 0.0, 0.0)  # a region that is smaller in all is dropped whole
     window: tuple[Positive, Positive, Positive]  # sliding window of the release, (Z, Y, X) voxels
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5  # of neighbouring windows
+    flips: tuple[Literal["Z", "Y", "X"], ...] = ()  # mirrored as well and averaged: 2 ** len(flips) times the work
 
 
 class SegmenterRecipe(_Table):
@@ -97,6 +121,58 @@ class SegmenterRecipe(_Table):
     augmentation: AugmentationRecipe
     optimiser: OptimiserRecipe
     output: OutputRecipe
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> Self:
+        arguments, roles = self.network.arguments, len(self.data.roles)
+        if arguments.get("in_channels", roles) != roles:
+            raise ValueError(f"network.arguments.in_channels is {arguments['in_channels']}, data.roles are {roles}")
+        patch = arguments.get("patch")
+        if self.network.architecture == "segresnet_vae" and patch and tuple(patch) != self.sampling.patch:
+            raise ValueError(f"network.arguments.patch {patch} must be sampling.patch {list(self.sampling.patch)}")
+        return self
+
+
+def with_architecture(recipe: SegmenterRecipe, architecture: str) -> SegmenterRecipe:
+    """The recipe with another network at its usual size.
+
+    Raises:
+        RecipeError: no such network.
+    """
+    if architecture not in _USUAL_ARGUMENTS:
+        raise RecipeError(f"architecture {architecture!r} is unknown; known are {', '.join(_USUAL_ARGUMENTS)}")
+    arguments = {
+        "in_channels": len(recipe.data.roles),
+        "out_channels": recipe.network.arguments.get("out_channels", 3),
+        **_USUAL_ARGUMENTS[architecture],
+        **({"patch": list(recipe.sampling.patch)} if architecture == "segresnet_vae" else {}),
+    }
+    return _changed(recipe, network={"architecture": architecture, "arguments": arguments})
+
+
+def with_fold(recipe: SegmenterRecipe, fold: int) -> SegmenterRecipe:
+    """The recipe for another fold.
+
+    Raises:
+        RecipeError: the recipe has no folds, or fewer.
+    """
+    if recipe.data.folds is None:
+        raise RecipeError("--fold needs a recipe with [data] folds")
+    return _changed(recipe, data=recipe.data.model_dump() | {"fold": fold})
+
+
+_USUAL_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "unet": {"channels": [16, 32, 64, 128, 256], "residual_units": 2, "bottleneck_dropout": 0.1},
+    "segresnet": {"initial_filters": 16},
+    "segresnet_vae": {"initial_filters": 16},
+}
+
+
+def _changed(recipe: SegmenterRecipe, **tables: Mapping[str, Any]) -> SegmenterRecipe:
+    try:
+        return SegmenterRecipe.model_validate(recipe.model_dump() | tables)
+    except ValidationError as error:
+        raise RecipeError("; ".join(item["msg"] for item in error.errors())) from error
 
 
 def read_recipe(path: Path) -> SegmenterRecipe:
