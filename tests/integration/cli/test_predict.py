@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from bt_node.simulate.phantom import BratsCase, brats_like
 from bt_node.simulate.tumour import TumourShape
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+SHIPPED = REPOSITORY / "models" / "bt-segmenter-0.1"
 OPTIONS = {Role.T1: "--t1", Role.T1C: "--t1c", Role.T2: "--t2", Role.FLAIR: "--flair"}
 
 
@@ -54,6 +56,35 @@ def test_a_brats_like_case_is_outlined_on_its_own_grid_with_its_own_labels(
     assert dice > 0.7
 
 
+def test_a_release_that_needs_all_sequences_names_the_missing_file(files: dict[Role, Path], tmp_path: Path) -> None:
+    arguments = [word for role, path in files.items() if role is not Role.T2 for word in (OPTIONS[role], str(path))]
+    ran = predict("segmentation", *arguments, "--output", str(tmp_path / "labels.nii.gz"))
+    assert ran.returncode == 1
+    assert "cannot answer without T2. Add --t2 FILE." in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_release_that_can_do_without_answers_on_flair_alone_and_says_what_is_a_guess(
+    case: BratsCase, files: dict[Role, Path], tmp_path: Path
+) -> None:
+    release = tmp_path / "flexible"
+    shutil.copytree(SHIPPED, release)
+    manifest = release / "manifest.toml"
+    text = manifest.read_text()
+    assert "needs_one_of" not in text
+    manifest.write_text(text.replace("[input]", '[input]\nneeds_one_of = ["FLAIR", "T1C"]'))
+    output = tmp_path / "labels.nii.gz"
+    options = ("--preprocessed", "--model", str(release), "--output", str(output))
+    ran = predict("segmentation", "--flair", str(files[Role.FLAIR]), *options)
+    assert ran.returncode == 0, ran.stderr
+    assert "T1C was missing" in ran.stdout
+    assert "(a guess)" in ran.stdout
+    assert read_nifti(output).grid.is_close(case.volumes[Role.FLAIR].grid)
+    refused = predict("segmentation", "--t2", str(files[Role.T2]), *options)
+    assert refused.returncode == 1
+    assert "cannot answer without FLAIR or T1C" in refused.stderr
+
+
 def test_a_file_that_is_no_nifti_is_named_without_a_traceback(files: dict[Role, Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken.nii.gz"
     broken.write_text("nothing")
@@ -78,4 +109,6 @@ def test_pictures_are_classified_one_by_one_as_json(case: BratsCase, tmp_path: P
     for row in rows:
         assert set(row["probabilities"]) == set(TumourType)
         assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+        assert (row["plane"], row["sequence"]) == ("unknown", "unknown")
+        assert "Holds only if this is an axial T1C slice" in row["note"]
         assert row["tumour_type"] == max(row["probabilities"], key=row["probabilities"].get)
