@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.classifier.recipe import ClassifierRecipe
+from training.classifier.recipe import AugmentationRecipe, ClassifierRecipe
+from training.classifier.wording import (
+    KEY_FIGURES,
+    class_table,
+    confusion_table,
+    control_told,
+    intervals_told,
+    with_interval,
+)
 
 _NETWORKS = {
     "vgg16": "VGG16 (arXiv:1409.1556)",
@@ -16,16 +24,19 @@ _NETWORKS = {
 _LIMITS = """\
 - **For research use only, not for diagnosis.** It names four classes and no others: a metastasis, an abscess, a
   lymphoma or a fresh operation is still called one of the four.
-- **Confound.** Nearly all pictures without tumour come from another source, and from other sequences, than those with
-  a tumour; histogram numbers alone tell the two apart. Framing, borrowed tones and slices of the same volumes with
-  and without tumour work against it, but validation on the pictures cannot show how far: read the line "no_tumour" of
-  the pictures as a test of the source, and that of the slices (few patients, skull-stripped or in synthetic heads) as
-  the harder one. A real post-contrast head without tumour may still be called a tumour.
+- **Confound.** Nearly all pictures without tumour come from another source, and from other sequences, than those
+  with a tumour; the table of the control classifier says what histogram numbers alone can tell. Framing, borrowed
+  tones and slices of the same volumes with and without tumour work against it, but validation on the pictures
+  cannot show how far: read the line "no_tumour" of the pictures as a test of the source, and that of the slices
+  (few patients, skull-stripped or in synthetic heads) as the harder one. A real post-contrast head without tumour
+  may still be called a tumour.
 - Meningioma and pituitary tumour come from one source only (two hospitals, one country).
-- The split keeps blocks of file numbers, or groups, together; patients are not named in the files, so it is a proxy
-  for a split by patient. The best epoch and the temperature were chosen on the validation pictures, so the numbers
-  are a little too good. They carry no intervals.
+- Where files name no patients, the split keeps blocks of file numbers, or groups, together: a proxy for a split by
+  patient, and so are the groups of the intervals. The best epoch was chosen on the validation pictures, so the
+  figures are a little too good; so was the temperature, which is why calibration is told with temperatures that
+  were fitted on other groups.
 - It is to be used on axial slices after contrast, with skull, in the head's usual pose."""
+_CALIBRATION = ("ece_cross_fitted", "ece", "ece_uncalibrated")
 
 
 def model_card(recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapping[str, Any], command: str) -> str:
@@ -43,23 +54,26 @@ def model_card(recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapp
         "## Training",
         _training(recipe, metrics, command),
         "## Validation pictures",
-        _table(metrics["pictures"], metrics["classes"]),
+        *_measured(metrics["pictures"], metrics["classes"]),
     ]
     if "slices" in metrics:
         cases = ", ".join(facts.get("validation_cases", ()))
-        parts += [f"## Validation slices of volumes ({cases})", _table(metrics["slices"], metrics["classes"])]
+        parts += [f"## Validation slices of volumes ({cases})", *_measured(metrics["slices"], metrics["classes"])]
     return "\n\n".join(parts) + "\n"
 
 
 def _what(recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     size, given = recipe.input.size, facts.get("pretrained_sha256")
     start = f"weights with SHA-256 {given}" if given else "random weights"
+    arguments = ", ".join(f"{name} {value}" for name, value in recipe.network.arguments.items())
+    mirrored = " The logits are the mean over a slice and its mirror image." if metrics.get("mirror_average") else ""
     return (
-        f"{_NETWORKS[recipe.network.architecture]}, {size}×{size} pixels, three equal channels, from {start}. "
+        f"{_NETWORKS[recipe.network.architecture]}{f' ({arguments})' if arguments else ''}, {size}×{size} pixels, "
+        f"three equal channels, from {start}. "
         f"Classes: {', '.join(metrics['classes'])}. A slice is cut to the head's bounding box, padded to a "
         "square, scaled by its percentiles and resized (`bt_node/infer/picture.py`, the same code in training). "
         f"Probabilities are the softmax of the logits over a temperature of {metrics['temperature']:.3f}; those of "
-        "several slices of a study are averaged."
+        f"several slices of a study are averaged.{mirrored}"
     )
 
 
@@ -87,35 +101,47 @@ def _split(metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
 
 
 def _training(recipe: ClassifierRecipe, metrics: Mapping[str, Any], command: str) -> str:
-    stages = ", ".join(f"{stage.epochs} epochs at {stage.size} pixels" for stage in recipe.stages)
+    stages = ", ".join(
+        f"{stage.epochs} epochs at {stage.size} pixels{' (last layer only)' if stage.frozen else ''}"
+        for stage in recipe.stages
+    )
     settings = recipe.optimiser
     return (
         f"`{command}`\n\nSeed {recipe.seed}; planned were {stages}; released is epoch {metrics['epoch']} (averaged "
         f"weights, half precision). AdamW, learning rate {settings.learning_rate:g} falling along a cosine, "
-        f"cross-entropy with class weights and label smoothing {settings.label_smoothing:g}. Distortions: flip, "
-        "rotation, zoom, stretch, shift, tones borrowed from other pictures, gamma, bias field, blur, JPEG, noise."
+        f"cross-entropy with class weights and label smoothing {settings.label_smoothing:g}. Distortions: "
+        f"{_distortions(recipe.augmentation)}."
     )
 
 
-def _table(numbers: Mapping[str, Any], classes: Sequence[str]) -> str:
-    """Key numbers, then the confusion matrix with recalls."""
-    told = (
-        f"{numbers['pictures']} pictures. Accuracy {numbers['accuracy']:.3f}; balanced accuracy "
-        f"{numbers['balanced_accuracy']:.3f}; over the three tumour types "
-        f'{_number(numbers["balanced_accuracy_three_tumours"])} (an answer "no_tumour" counts as wrong), '
-        f"{_number(numbers['balanced_accuracy_three_tumours_forced'])} when a tumour type must be named. Expected "
-        f"calibration error {numbers['ece']:.3f} ({numbers['ece_uncalibrated']:.3f} before temperature)."
-    )
-    lines = [
-        told,
-        "",
-        f"| true \\ named | {' | '.join(classes)} | recall |",
-        f"|---|{'---|' * (len(classes) + 1)}",
+def _distortions(augmentation: AugmentationRecipe) -> str:
+    """Names and sizes of those that were used."""
+    used = {name: value for name, value in augmentation.model_dump().items() if value}
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in used.items()) or "none"
+
+
+def _measured(numbers: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
+    """Key figures in words, tables, and what the control classifier makes of the same pictures."""
+    control = control_told(numbers)
+    return [
+        _told(numbers),
+        intervals_told(numbers),
+        class_table(numbers, classes),
+        confusion_table(numbers, classes),
+        *(["### How much is confound", control] if control is not None else []),
     ]
-    for kind, row in zip(classes, numbers["confusion"], strict=True):
-        lines.append(f"| {kind} | {' | '.join(map(str, row))} | {_number(numbers['recall'][kind])} |")
-    return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _told(numbers: Mapping[str, Any]) -> str:
+    def figure(name: str) -> str:
+        return with_interval(numbers, name, numbers[name])
+
+    text = (
+        f"{numbers['pictures']} pictures. Accuracy {figure('accuracy')}; balanced accuracy "
+        f"{figure('balanced_accuracy')}; over the three tumour types {figure('balanced_accuracy_three_tumours')} "
+        f'(an answer "no_tumour" counts as wrong), {figure("balanced_accuracy_three_tumours_forced")} when a tumour '
+        "type must be named."
+    )
+    calibration = {name: KEY_FIGURES[name] for name in _CALIBRATION if name in numbers}
+    text += "".join(f" {words[0].upper()}{words[1:]}: {figure(name)}." for name, words in calibration.items())
+    return text

@@ -12,6 +12,7 @@ import torch
 
 from bt_node.domain.errors import BtNodeError
 from bt_node.infer.device import choose_device, use_threads
+from training.bootstrap import RESAMPLES
 from training.classifier.evaluate import evaluate
 from training.classifier.export import export
 from training.classifier.loop import Data, Trainer
@@ -24,8 +25,11 @@ from training.classifier.pictures import (
     read_table,
     split_hash,
 )
+from training.classifier.plots import RESEARCH_ONLY
 from training.classifier.recipe import ClassifierRecipe, RecipeError, read_recipe
+from training.classifier.report import write_report
 from training.classifier.volumes import load_slices
+from training.classifier.wording import key_table
 from training.runs import read_json, write_json
 from training.segmenter.cases import CaseError, find_brats2018, split_by_case
 
@@ -99,11 +103,11 @@ def _open_run(recipe: ClassifierRecipe, path: Path, run: Path) -> None:
 
 def _evaluate(recipe: ClassifierRecipe, options: argparse.Namespace) -> None:
     data, _ = load_data(recipe, options.data, options.run / "cache")
-    metrics = evaluate(recipe, data, options.run, choose_device(options.device))
-    write_json(options.run / METRICS, metrics)
-    for part in ("pictures", "slices"):
-        if part in metrics:
-            print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in metrics[part].items()))
+    evaluation = evaluate(recipe, data, options.run, choose_device(options.device), resamples=options.resamples)
+    write_json(options.run / METRICS, evaluation.metrics)
+    for part in evaluation.parts:
+        print(f"\n{part}\n{key_table(evaluation.metrics[part])}\n")
+    print(f"report: {write_report(recipe, evaluation, options.run)}/report.md ({RESEARCH_ONLY})")
 
 
 def _export(recipe: ClassifierRecipe, options: argparse.Namespace) -> None:
@@ -129,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, help_text in (
         ("train", "train, or go on with a run that was cut off"),
-        ("evaluate", "measure a run's best weights; writes RUN/metrics.json"),
+        ("evaluate", "measure a run's best weights; writes RUN/metrics.json and RUN/report/"),
         ("export", "write a release folder from an evaluated run"),
     ):
         command = commands.add_parser(name, help=help_text)
@@ -141,6 +145,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--threads", type=int, default=0, help="0: all cores")
         if name == "train":
             command.add_argument("--pretrained", type=Path, help="torchvision's weights: .safetensors or .pth")
+        if name == "evaluate":
+            command.add_argument("--resamples", type=int, default=RESAMPLES, help="bootstrap draws for intervals")
         if name == "export":
             command.add_argument("--release", type=Path, required=True, help="folder to write")
     return parser

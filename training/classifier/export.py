@@ -50,7 +50,11 @@ def _manifest(
             "sequence": "T1C",
             "normalisation": recipe.input.normalisation,
         },
-        "output": {"classes": list(metrics["classes"]), "temperature": round(metrics["temperature"], _DIGITS)},
+        "output": {
+            "classes": list(metrics["classes"]),
+            "temperature": round(metrics["temperature"], _DIGITS),
+            "mirror_average": bool(metrics.get("mirror_average", False)),
+        },
         "training": {
             "data": [source.name for source in recipe.data.sources],
             **facts,
@@ -65,8 +69,20 @@ def _manifest(
 
 
 def _scores(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Single figures, recall of each class, the control's figures, and the intervals of all of these."""
     kept = {name: value for name, value in numbers.items() if isinstance(value, int | float)}
-    recall = {kind: value for kind, value in numbers["recall"].items() if value is not None}
-    return {name: round(value, _DIGITS) for name, value in kept.items()} | {
-        "recall": {kind: round(value, _DIGITS) for kind, value in recall.items()}
+    tables: dict[str, dict[str, Any]] = {
+        "recall": {kind: value for kind, value in numbers["recall"].items() if value is not None},
+        "control": {name: value for name, value in numbers.get("control", {}).items() if value is not None},
     }
+    shown = {*kept, *(f"{table}.{name}" for table, values in tables.items() for name in values)}
+    intervals = {name: value for name, value in numbers.get("intervals", {}).items() if name in shown}
+    return (
+        _rounded(kept)
+        | {name: _rounded(values) for name, values in tables.items() if values}
+        | ({"intervals": {name: [round(end, _DIGITS) for end in ends] for name, ends in intervals.items()}})
+    )
+
+
+def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, _DIGITS) for name, value in numbers.items()}

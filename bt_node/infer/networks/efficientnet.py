@@ -110,6 +110,7 @@ class EfficientNetB0(nn.Module):
     """
 
     head_prefix = "classifier.1."
+    last_features = "features.8"  # the last layer with places, for Grad-CAM
 
     def __init__(self, classes: int, dropout: float = 0.2, stochastic_depth: float = 0.2) -> None:
         super().__init__()

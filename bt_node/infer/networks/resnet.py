@@ -23,6 +23,7 @@ class ResNet50(ResNet):
     """
 
     head_prefix = "fc."
+    last_features = "layer4"  # the last layer with places, for Grad-CAM
 
     def __init__(self, classes: int, width: float = 1.0) -> None:
         super().__init__(

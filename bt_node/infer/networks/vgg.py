@@ -35,6 +35,7 @@ class VGG16(nn.Module):
     """
 
     head_prefix = "classifier.6."
+    last_features = "features.29"  # the last layer with places before the last pool, for Grad-CAM
 
     def __init__(self, classes: int, dropout: float = 0.5) -> None:
         super().__init__()
