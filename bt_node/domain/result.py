@@ -27,6 +27,15 @@ class EncodedObject:
 
 
 @dataclass(frozen=True)
+class EarlierReport:
+    """A report on the same study that an archive may hold already."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True)
 class SendOutcome:
     """What became of one object at one destination.
 

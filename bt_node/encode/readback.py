@@ -172,6 +172,14 @@ def check_report(
     expected = set(request.paths) | {each.sop_instance_uid for each in outlines}
     if named != expected:
         raise ReadBackError("SR", f"evidence names {len(named)} instances, not the {len(expected)} used")
+    predecessors = [
+        str(reference.ReferencedSOPInstanceUID)
+        for study in dataset.get("PredecessorDocumentsSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    ]
+    if predecessors != ([report.predecessor.sop_instance_uid] if report.predecessor else []):
+        raise ReadBackError("SR", "the report that it replaces is not named")
 
 
 def _items(item: Dataset) -> Iterator[Dataset]:

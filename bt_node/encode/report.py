@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from pydicom.sr.coding import Code
 
-from bt_node.domain.result import ResultKind
+from bt_node.domain.result import EarlierReport, ResultKind
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import Findings, Region, RegionMeasurement, ReleaseIdentity
 from bt_node.encode import codes
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.uids import RunIdentity, tracking_uid
-from bt_node.encode.words import comments
+from bt_node.encode.words import REPLACES_EARLIER_REPORT, comments
 
 EXCLUSIVE = (Region.NCR, Region.ED, Region.ET)
 NESTED = (Region.TC, Region.WT)
@@ -66,6 +66,7 @@ class Report:
     groups: tuple[MeasuredGroup, ...]
     statements: tuple[Statement, ...]
     comments: tuple[str, ...]
+    predecessor: EarlierReport | None = None
 
 
 def segments_of(kind: ResultKind, outlined: tuple[Region, ...]) -> tuple[Region, ...]:
@@ -88,7 +89,19 @@ def write_report(request: EncodeRequest, identity: RunIdentity, remarks: Sequenc
         groups = tuple(_outlined_group(region, request, identity) for region in outlined)
     else:
         groups = (_nothing_outlined(request, identity),)
-    return Report(groups, _statements(request.findings, outlined), comments(request, remarks))
+    predecessor = _predecessor(request.earlier_reports, identity)
+    replaced = () if predecessor is None else (REPLACES_EARLIER_REPORT,)
+    return Report(
+        groups, _statements(request.findings, outlined), comments(request, (*replaced, *remarks)), predecessor
+    )
+
+
+def _predecessor(earlier: Sequence[EarlierReport], identity: RunIdentity) -> EarlierReport | None:
+    """The report that this one replaces: the last before its own, which a repeated run finds in the book as well."""
+    own = identity.uid("instance", ResultKind.SR.value)
+    uids = [report.sop_instance_uid for report in earlier]
+    before = earlier[: uids.index(own)] if own in uids else earlier
+    return before[-1] if before else None
 
 
 def _outlined_group(region: Region, request: EncodeRequest, identity: RunIdentity) -> MeasuredGroup:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bt_node.domain.result import EarlierReport
 from bt_node.domain.study import StackedSeries
 from bt_node.domain.tumour import LABEL_OF, PARTS_OF, Findings, LabelMap, Region
 
@@ -40,6 +41,9 @@ class EncodeRequest:
             byte-identical. Dates and times in the objects are its wall-clock reading, unless the source names another
             offset (TimezoneOffsetFromUTC).
         node: who speaks.
+        decided: how it was decided what the images are, one entry for each role; part of the results' identity.
+        earlier_reports: reports on this study that may have reached an archive, oldest first. The last one before
+            this run's own is named as predecessor (PS3.3 C.17.2).
     """
 
     reference: StackedSeries
@@ -48,6 +52,8 @@ class EncodeRequest:
     findings: Findings
     analysed_at: datetime
     node: NodeIdentity
+    earlier_reports: tuple[EarlierReport, ...] = ()
+    decided: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels.grid.is_close(self.reference.grid):

@@ -11,7 +11,7 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from bt_node.domain.result import ResultKind
+from bt_node.domain.result import EarlierReport, ResultKind
 from bt_node.domain.tumour import ReleaseIdentity
 from bt_node.encode import codes
 from bt_node.encode.equipment import common_attributes, contributing_equipment
@@ -50,11 +50,24 @@ def structured_report(
         is_complete=True,
         is_final=False,
         is_verified=False,
+        previous_versions=_previous_versions(report.predecessor, identity),
         contributing_equipment=[
             contributing_equipment(release, request, when) for release in releases_of(request.findings)
         ],
         **common_attributes(ResultKind.SR, request, identity, when),
     )
+
+
+def _previous_versions(predecessor: EarlierReport | None, identity: RunIdentity) -> list[Dataset] | None:
+    """What highdicom reads of an earlier document, without the document itself."""
+    if predecessor is None:
+        return None
+    document = Dataset()
+    document.SOPClassUID = predecessor.sop_class_uid
+    document.SOPInstanceUID = predecessor.sop_instance_uid
+    document.SeriesInstanceUID = predecessor.series_instance_uid
+    document.StudyInstanceUID = identity.study_instance_uid
+    return [document]
 
 
 def _concept(code: Code) -> sr.CodedConcept:

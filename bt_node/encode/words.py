@@ -20,6 +20,10 @@ NO_FRAME_OF_REFERENCE = (
     "The source series names no Frame of Reference: the segmentations name one of their own, and some viewers may "
     "not lay them over the images."
 )
+REPLACES_EARLIER_REPORT = (
+    "This report replaces an earlier one of this study, which rested on other images, models or software; see "
+    "Predecessor Documents."
+)
 _NO_CLASSIFIER = "no classifier was used"
 _DISCLAIMER = "For research use only, not for diagnosis. Made by software; not reviewed by a physician."
 

@@ -10,11 +10,13 @@ from sqlalchemy import or_, select, update
 
 from bt_node.domain.errors import IllegalMoveError
 from bt_node.domain.receipt import ReceivedInstance
+from bt_node.domain.result import EarlierReport, ResultKind
 from bt_node.domain.states import JobState
 from bt_node.jobs.database import Transaction
+from bt_node.jobs.decisions import assigned_to
 from bt_node.jobs.moves import held, move
 from bt_node.jobs.outbox import put_results, settle
-from bt_node.jobs.tables import instances, jobs
+from bt_node.jobs.tables import deliveries, instances, jobs, results
 from bt_node.jobs.timetable import reopen
 from bt_node.jobs.values import ClaimedJob, RunRecord, StoredResult
 
@@ -49,7 +51,20 @@ def _start(tx: Transaction, job: Any, worker: str, lease_seconds: float) -> Clai
         attempt=attempt,
         analysed_at=datetime.fromtimestamp(analysed_at, tz=UTC),
         instances=_instances(tx, job),
+        earlier_reports=_earlier_reports(tx, job.id),
+        assigned=assigned_to(job),
     )
+
+
+def _earlier_reports(tx: Transaction, job_id: int) -> tuple[EarlierReport, ...]:
+    """Reports that left, or may have left: an attempt without an answer may have arrived all the same."""
+    attempted = select(deliveries.c.result_id).where(deliveries.c.attempts > 0)
+    rows = (
+        select(results.c.sop_class_uid, results.c.sop_instance_uid, results.c.series_instance_uid)
+        .where(results.c.job_id == job_id, results.c.kind == ResultKind.SR, results.c.id.in_(attempted))
+        .order_by(results.c.id)
+    )
+    return tuple(EarlierReport(**row) for row in tx.execute(rows).mappings())
 
 
 def _instances(tx: Transaction, job: Any) -> tuple[ReceivedInstance, ...]:

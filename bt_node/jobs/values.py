@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from bt_node.domain.receipt import ReceivedInstance
-from bt_node.domain.result import EncodedObject, ResultKind
+from bt_node.domain.result import EarlierReport, EncodedObject, ResultKind
 from bt_node.domain.states import JobState
+from bt_node.domain.study import Assigned, Role
 
 Json = dict[str, Any]
 _TIMES = ("created_at", "updated_at")
@@ -23,6 +25,8 @@ class ClaimedJob:
         attempt: 1 for the first run with these inputs.
         analysed_at: UTC, whole seconds; the same for every run with the same inputs, so that results repeat.
         instances: everything received for the study, ordered by series and instance UID.
+        assigned: series that a person gave to roles.
+        earlier_reports: reports of this job that were sent at least once, oldest first.
     """
 
     id: int
@@ -31,6 +35,8 @@ class ClaimedJob:
     attempt: int
     analysed_at: datetime
     instances: tuple[ReceivedInstance, ...]
+    earlier_reports: tuple[EarlierReport, ...] = ()
+    assigned: Mapping[Role, Assigned] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

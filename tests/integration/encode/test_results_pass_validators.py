@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import encode_cases
@@ -13,6 +14,7 @@ import validators
 from dicom_builder import oblique_grid
 from pydicom.dataset import Dataset
 
+from bt_node.domain.result import EarlierReport
 from bt_node.domain.tumour import Region, TumourType
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.results import encode_results
@@ -70,6 +72,23 @@ def test_a_study_without_tumour_is_clean_for_every_validator(tmp_path: Path, pee
     request = encode_cases.make_request(tmp_path / "in", labels=empty, kind=encode_cases.tumour_type(TumourType.NONE))
     encode_cases.save(encode_results(request), tmp_path / "out")
     assert validators.validate(tmp_path / "out", [tmp_path / "in"], peer) == ()
+
+
+def test_a_report_that_replaces_another_is_clean_and_points_at_it(tmp_path: Path, peer: Peer) -> None:
+    request = encode_cases.make_request(tmp_path / "in", kind=encode_cases.tumour_type())
+    older = replace(encode_cases.SEGMENTER, version="1.1.0")
+    first = encode_results(encode_cases.with_findings(request, segmenter=older))
+    encode_cases.save(first, tmp_path / "in" / "first")
+    earlier = EarlierReport(first[-1].sop_class_uid, first[-1].sop_instance_uid, first[-1].series_instance_uid)
+    paths = encode_cases.save(encode_results(replace(request, earlier_reports=(earlier,))), tmp_path / "out")
+    assert validators.validate(tmp_path / "out", [tmp_path / "in"], peer) == ()
+    (document,) = pydicom.dcmread(paths[-1]).PredecessorDocumentsSequence
+    assert document.StudyInstanceUID == pydicom.dcmread(paths[-1]).StudyInstanceUID
+    (series,) = document.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == earlier.series_instance_uid
+    (reference,) = series.ReferencedSOPSequence
+    assert reference.ReferencedSOPClassUID == earlier.sop_class_uid
+    assert reference.ReferencedSOPInstanceUID == earlier.sop_instance_uid
 
 
 def test_multi_frame_sources_are_clean_where_no_template_is_concerned(tmp_path: Path, peer: Peer) -> None:

@@ -167,3 +167,20 @@ def test_superseded_results_keep_no_job_from_being_settled(desk: Desk):
     _rerun(desk, ("1.9.2",))
     assert desk.book.retire_destinations(["archive"]) == []
     assert desk.deliver(job_id) is JobState.DONE
+
+
+def test_a_run_is_told_which_reports_left_before_it_and_no_other_objects(desk: Desk):
+    """The new report names the old one; a report that nobody was ever sent cannot be replaced anywhere."""
+    job_id = desk.publish()
+    assert desk.book.view(job_id)["state"] == JobState.DELIVERING
+    desk.book.cancel(job_id, "operator")
+    desk.book.retry(job_id, "operator")
+    job = desk.claim()
+    assert job.earlier_reports == ()
+    desk.book.publish(job.id, job.token, RunRecord(), [stored("1.9.3"), stored("1.9.4", ResultKind.SR)], ("archive",))
+    assert desk.deliver(job_id) is JobState.DONE
+    desk.receive()
+    desk.book.reopen_changed()
+    desk.make_ready()
+    (report,) = desk.claim().earlier_reports
+    assert (report.sop_instance_uid, report.series_instance_uid) == ("1.9.4", "1.9.4.0")

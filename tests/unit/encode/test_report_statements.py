@@ -8,7 +8,7 @@ from pathlib import Path
 import encode_cases
 import pytest
 
-from bt_node.domain.result import ResultKind
+from bt_node.domain.result import EarlierReport, ResultKind
 from bt_node.domain.tumour import Region, TumourType
 from bt_node.encode import codes
 from bt_node.encode.report import Report, segments_of, write_report
@@ -132,3 +132,27 @@ def test_a_reference_slice_without_file_is_refused_at_birth(full: EncodeRequest)
     paths = {uid: path for uid, path in full.paths.items() if uid != full.reference.slices[0].sop_instance_uid}
     with pytest.raises(ValueError, match="1 instance"):
         replace(full, paths=paths)
+
+
+def _reports(*uids: str) -> tuple[EarlierReport, ...]:
+    return tuple(EarlierReport("1.2.840.10008.5.1.4.1.1.88.34", uid, f"{uid}.0") for uid in uids)
+
+
+def test_the_first_report_of_a_study_replaces_none(full: EncodeRequest) -> None:
+    report = write_report(full, RUN)
+    assert report.predecessor is None
+    assert not any("replaces an earlier one" in comment for comment in report.comments)
+
+
+def test_a_later_report_names_the_last_one_before_it_and_says_so(full: EncodeRequest) -> None:
+    report = write_report(replace(full, earlier_reports=_reports("1.9.1", "1.9.2")), RUN)
+    assert report.predecessor == _reports("1.9.2")[0]
+    assert any("replaces an earlier one" in comment for comment in report.comments)
+
+
+def test_a_repeated_run_names_what_the_first_one_named(full: EncodeRequest) -> None:
+    own = RUN.uid("instance", "SR")
+    first = write_report(replace(full, earlier_reports=_reports("1.9.1")), RUN)
+    again = write_report(replace(full, earlier_reports=_reports("1.9.1", own)), RUN)
+    assert first == again
+    assert write_report(replace(full, earlier_reports=_reports(own)), RUN).predecessor is None
