@@ -56,7 +56,7 @@ _PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00
 
 
 # What pydicom raises for files that are damaged or no DICOM at all.
-_UNREADABLE = (
+UNREADABLE = (
     InvalidDicomError,
     AttributeError,
     EOFError,
@@ -113,7 +113,7 @@ class _Collected:
             raise SpoolFileMissingError(sop_uid)
         try:
             ds, has_pixels = _read_header(path)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             log.warning("instance %s cannot be parsed: %s", sop_uid, type(error).__name__)
             self.set_aside.append(SetAside("", None, f"instance {sop_uid} is not a readable DICOM file", 1))
             return

@@ -101,7 +101,7 @@ def _with_words(said: _Said, timing: Timing, shown: str, candidate: Candidate) -
         return settled
     if not timing.strong:
         return Judgement(weighting, f"description says {said.key}; {shown} do not exclude it", Basis.WORDS)
-    disputed = frozenset({said.weighting, timing.weighting} & USED)
+    disputed = frozenset(kind for kind in (said.weighting, timing.weighting) if kind in USED and kind)
     return Judgement(
         None, f"description says {said.key}, but {shown} can only be {timing.weighting}", disputed=disputed
     )

@@ -47,7 +47,7 @@ def show(context: typer.Context, job: JobArgument, as_json: JsonOption = False) 
 def retry(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
     """Take an ended job up again: a failed delivery is sent again, anything else is analysed again."""
     book = state_of(context).open_book()
-    state = book.retry(book.view(job)["id"], _actor())
+    state = book.retry(book.view(job)["id"], actor())
     _print_move(book.view(job), state, as_json)
 
 
@@ -55,11 +55,11 @@ def retry(context: typer.Context, job: JobArgument, as_json: JsonOption = False)
 def cancel(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
     """Stop a job. What was delivered stays delivered."""
     book = state_of(context).open_book()
-    state = book.cancel(book.view(job)["id"], _actor())
+    state = book.cancel(book.view(job)["id"], actor())
     _print_move(book.view(job), state, as_json)
 
 
-def _actor() -> str:
+def actor() -> str:
     """Who asked, for the history: the operator's account on this machine."""
     return f"cli:{getpass.getuser()}"
 

@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bt_node.cli import check, db, demo, jobs, models, predict, send, serve
+from bt_node.cli import check, db, demo, models, predict, roles, send, series, serve
 from bt_node.cli.context import CliState
 from bt_node.domain.errors import Alarm, BtNodeError
 
@@ -26,7 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback with local variables would show patient data
 )
-app.add_typer(jobs.app, name="jobs")
+app.add_typer(roles.app, name="jobs")  # the commands of jobs.py, and explain and assign
+app.add_typer(series.app, name="series")
 app.add_typer(models.app, name="models")
 app.add_typer(db.app, name="db")
 app.add_typer(predict.app, name="predict")

@@ -325,6 +325,25 @@ class JobNotFoundError(BtNodeError):
         super().__init__(f"No job {wanted}.")
 
 
+class AssignmentRefusedError(BtNodeError):
+    """A person's choice of series cannot be carried out; all that speaks against it is listed at once."""
+
+    code = "assignment-refused"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"Nothing was assigned: {'; '.join(self.problems)}.")
+
+
+class NoDicomError(BtNodeError):
+    """A folder in which no study was found."""
+
+    code = "no-dicom"
+
+    def __init__(self, folder: str, others: int) -> None:
+        super().__init__(f"No DICOM file with a study under {folder} ({others} other files).")
+
+
 class InputsPurgedError(BtNodeError):
     """The files of this job were deleted after the retention time; there is nothing to run it on."""
 

@@ -15,15 +15,23 @@ import numpy as np
 
 from bt_node.domain.errors import RolesAmbiguousError, RolesMissingError, StudyIncompleteError
 from bt_node.domain.geometry import FloatArray, Grid, Volume
+from bt_node.domain.role import Assigned, Certainty, Role
 
-
-class Role(StrEnum):
-    """The four MR sequences a BraTS-like segmenter reads."""
-
-    T1 = "T1"
-    T1C = "T1C"  # T1 after contrast
-    T2 = "T2"
-    FLAIR = "FLAIR"
+__all__ = [
+    "Ambiguity",
+    "Assigned",
+    "Certainty",
+    "Plane",
+    "Ranked",
+    "Role",
+    "RoleAssignment",
+    "RoleChoice",
+    "SeriesFacts",
+    "SetAside",
+    "SliceFacts",
+    "StackedSeries",
+    "StudyFacts",
+]
 
 
 class Plane(StrEnum):
@@ -126,15 +134,6 @@ class StudyFacts:
     set_aside: tuple[SetAside, ...] = ()
 
 
-class Certainty(StrEnum):
-    """How a role came out: the words in job book, CLI and documents."""
-
-    SURE = "sure"
-    LIKELY = "likely"  # used, and said on the result
-    AMBIGUOUS = "ambiguous"  # a person must decide
-    MISSING = "missing"
-
-
 @dataclass(frozen=True)
 class RoleChoice:
     """One series for one role. No words here carry free text of the scanner.
@@ -163,19 +162,6 @@ class Ambiguity:
 
     role: Role
     candidates: tuple[str, ...]  # "series 4 (axial, 27 slices, …)"
-
-
-@dataclass(frozen=True)
-class Assigned:
-    """A person's word on a role: it stands before every rule.
-
-    Attributes:
-        series_instance_uid: the series to use.
-        by: who said so, "cli:ann".
-    """
-
-    series_instance_uid: str
-    by: str
 
 
 @dataclass(frozen=True)

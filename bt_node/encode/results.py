@@ -56,7 +56,7 @@ def _identity(request: EncodeRequest, source: SourceImages) -> RunIdentity:
     return RunIdentity(
         study_instance_uid=str(source.patient.StudyInstanceUID),
         series_instance_uid=str(source.patient.SeriesInstanceUID),
-        inputs=instances_digest(request.paths),
+        inputs=instances_digest((*request.paths, *request.decided)),
         releases=releases_of(request.findings),
         node_version=request.node.version,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bt_node.domain.receipt import ReceivedInstance, Refusal
 from bt_node.domain.result import SendOutcome
+from bt_node.domain.role import Role
 from bt_node.domain.states import JobState
-from bt_node.jobs import operator, outbox, receipts, runs, timetable, views
+from bt_node.jobs import decisions, operator, outbox, receipts, runs, timetable, views
 from bt_node.jobs.database import Clock, Database
 from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, Json, RunRecord, StoredResult
 from bt_node.jobs.waiting import Patience
@@ -234,9 +235,9 @@ class JobBook:
 
         Returns:
             Keys: id, study_instance_uid, state, code, reason, waiting_for, priority, created_at, updated_at,
-            last_received_at, analysed_at, not_before, purged_at, attempts, worker, lease_until, stage, instances,
-            series, roles, set_aside, findings, results (each with `destinations`: name -> state, status, detail,
-            attempts, next_attempt_at, sent_at), superseded_results, history, refusals, timings_s.
+            last_received_at, analysed_at, not_before, purged_at, assigned, attempts, worker, lease_until, stage,
+            instances, series, roles, set_aside, findings, results (each with `destinations`: name -> state, status,
+            detail, attempts, next_attempt_at, sent_at), superseded_results, history, refusals, timings_s.
         """
         with self._database.read() as tx:
             return views.view(tx, wanted, patience or Patience())
@@ -254,6 +255,29 @@ class JobBook:
         """
         with self._database.write() as tx:
             return operator.retry(tx, job_id, actor)
+
+    def assign(self, job_id: int, wanted: Mapping[Role, str], actor: str) -> JobState:
+        """Note which series (SeriesInstanceUID) a person gives to roles, and take an ended job up again: READY.
+
+        Roles that are not named keep what was assigned to them before. The decision outlives new images and retries.
+
+        Raises:
+            AssignmentRefusedError: a series is not in the study, or would take two roles.
+            IllegalMoveError: the job has not ended.
+            InputsPurgedError: its files were deleted.
+        """
+        with self._database.write() as tx:
+            return decisions.assign(tx, job_id, wanted, actor)
+
+    def unassign(self, job_id: int, actor: str) -> JobState:
+        """Withdraw all that was assigned, and take an ended job up again; raises as `assign` does."""
+        with self._database.write() as tx:
+            return decisions.unassign(tx, job_id, actor)
+
+    def instance_paths(self, job_id: int) -> dict[str, str]:
+        """Path below the spool's root of each instance of a job, by SOPInstanceUID; empty once they were purged."""
+        with self._database.read() as tx:
+            return views.instance_paths(tx, job_id)
 
     def cancel(self, job_id: int, actor: str) -> JobState:
         """Stop a job; a worker that runs it notices at its next heartbeat and cannot publish.

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from bt_node.domain.states import DeliveryState, JobState
 
 # The newest file in alembic/versions; a test compares them.
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 
 _UID = String(64)  # PS3.5 9.1: at most 64 characters
 _AE_TITLE = String(16)
@@ -79,6 +79,8 @@ jobs = Table(
     Column("set_aside", JSON, nullable=False),
     Column("findings", JSON, nullable=False),
     Column("timings_s", JSON, nullable=False),
+    # {"T1C": {"series_instance_uid": "…", "by": "cli:ann"}}; NULL where nobody assigned anything.
+    Column("assigned", JSON),
     Column("send_again", Boolean, nullable=False, server_default=false()),
     Column("purged_at", Double),
     _one_of("state", JobState),

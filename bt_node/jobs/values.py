@@ -9,8 +9,8 @@ from typing import Any
 
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.domain.result import EarlierReport, EncodedObject, ResultKind
+from bt_node.domain.role import Assigned, Role
 from bt_node.domain.states import JobState
-from bt_node.domain.study import Assigned, Role
 
 Json = dict[str, Any]
 _TIMES = ("created_at", "updated_at")

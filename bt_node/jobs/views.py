@@ -56,6 +56,7 @@ def view(tx: Transaction, wanted: str | int, patience: Patience) -> Json:
         "analysed_at": _iso(job.analysed_at),
         "not_before": _iso(job.not_before),
         "purged_at": _iso(job.purged_at),
+        "assigned": job.assigned or {},
         "attempts": job.attempts,
         "worker": job.lease_worker,
         "lease_until": _iso(job.lease_until),
@@ -71,6 +72,12 @@ def view(tx: Transaction, wanted: str | int, patience: Patience) -> Json:
         "refusals": _refusals(tx, refusals.c.study_instance_uid == job.study_instance_uid, _MOST_REFUSALS),
         "timings_s": job.timings_s,
     }
+
+
+def instance_paths(tx: Transaction, job_id: int) -> dict[str, str]:
+    """Path below the spool's root of each instance of a job, by SOPInstanceUID."""
+    held = select(instances.c.sop_instance_uid, instances.c.path).where(instances.c.job_id == job_id)
+    return {row.sop_instance_uid: row.path for row in tx.execute(held).all()}
 
 
 def _find(tx: Transaction, wanted: str | int) -> Any:

@@ -55,6 +55,8 @@ class TripRecord:
                 "series_instance_uid": choice.series.series_instance_uid,
                 "series_number": choice.series.series_number,
                 "instances": len(choice.series.slices),
+                "certainty": choice.certainty.value,
+                "doubts": list(choice.doubts),
                 "reason": choice.reason,
             }
             for role, choice in assignment.choices.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from bt_node.assemble.roles import choose_roles
 from bt_node.assemble.study import read_study
+from bt_node.config import Roles
 from bt_node.convert.measure import measure
 from bt_node.convert.prepare import PreparedStudy, prepare, reference_role
 from bt_node.convert.regrid import to_source_grid
 from bt_node.convert.stack import load_series
 from bt_node.domain.errors import ImplausibleResultError
-from bt_node.domain.result import EncodedObject
-from bt_node.domain.study import Role, RoleAssignment, StackedSeries
+from bt_node.domain.result import EarlierReport, EncodedObject
+from bt_node.domain.study import Assigned, Role, RoleAssignment, StackedSeries
 from bt_node.domain.tumour import Findings, LabelMap
 from bt_node.encode.results import EncodeRequest, NodeIdentity, encode_results
 from bt_node.infer.classifier import Classifier
@@ -36,19 +37,24 @@ class Models:
         segmenter: outlines; its release says which sequences it can do without.
         classifier: names the tumour type; a node may run without one.
         require_all_roles: hold a study in which a sequence is missing, also where the segmenter can answer.
+        site: the site's own rules and preference for choosing series.
     """
 
     segmenter: Segmenter
     classifier: Classifier | None
     require_all_roles: bool = True
+    site: Roles = field(default_factory=Roles)
 
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """Where one study's instances lie, and when its analysis began (kept for re-runs of the same input)."""
+    """Where one study's instances lie, when its analysis began (kept for re-runs of the same input), and what was said
+    about it before."""
 
     paths: Mapping[str, Path]
     analysed_at: datetime
+    earlier_reports: tuple[EarlierReport, ...] = ()
+    assigned: Mapping[Role, Assigned] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +76,7 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         Alarm: this node is broken.
     """
     with record.stage("assemble"):
-        assignment = choose_roles(read_study(study.paths))
+        assignment = choose_roles(read_study(study.paths), models.site, study.assigned)
         record.note_assignment(assignment)
         missing = _missing(assignment, models)
     with record.stage("load"):
@@ -85,11 +91,29 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
     with record.stage("judge"):
         findings = _findings(labels, missing, answer, models)
         findings = _judge(findings, prepared, stacks)
+        findings = replace(findings, cautions=(*findings.cautions, *assignment.doubts))
         record.note_findings(findings)
     with record.stage("encode"):
         evidence = _evidence(stacks, study.paths)
-        objects = encode_results(EncodeRequest(reference, evidence, labels, findings, study.analysed_at, node))
+        objects = encode_results(
+            EncodeRequest(
+                reference,
+                evidence,
+                labels,
+                findings,
+                study.analysed_at,
+                node,
+                earlier_reports=study.earlier_reports,
+                decided=_decided(assignment),
+            )
+        )
     return TripOutcome(labels, findings, objects)
+
+
+def _decided(assignment: RoleAssignment) -> tuple[str, ...]:
+    """Which series took which role, and how surely: another decision makes other results of the same images."""
+    used = [f"{role.value}={choice.series.series_instance_uid}" for role, choice in assignment.choices.items()]
+    return (*used, *assignment.doubts)
 
 
 def _missing(assignment: RoleAssignment, models: Models) -> tuple[Role, ...]:

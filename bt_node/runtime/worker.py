@@ -43,7 +43,7 @@ def load_models(config: Config) -> Models:
     if config.models.classifier:
         classifier = load_classifier(read_release(config.models.folder / config.models.classifier), device)
     logger.info("models loaded on %s", device)
-    return Models(segmenter, classifier, require_all_roles=config.completeness.require_all_roles)
+    return Models(segmenter, classifier, require_all_roles=config.completeness.require_all_roles, site=config.roles)
 
 
 def node_identity(config: Config) -> NodeIdentity:

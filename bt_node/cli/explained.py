@@ -1,0 +1,43 @@
+"""Printing why which series became what: shared by `jobs explain` and `series explain`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from bt_node.cli.context import print_table
+
+
+def print_explanation(explained: dict[str, Any]) -> None:
+    """One table for each role with candidates, what is open, and every other series with its reason."""
+    for role, facts in explained["roles"].items():
+        number = facts["series_number"]
+        chosen = (
+            f", series {number if number is not None else facts['series_instance_uid']}" if facts["reason"] else ""
+        )
+        typer.echo(f"{role}: {facts['certainty']}{chosen}")
+        for doubt in facts["doubts"]:
+            typer.echo(f"  not sure: {doubt}")
+        for candidate in facts["a_person_must_choose_from"]:
+            typer.echo(f"  a person must say whether it is {candidate}")
+        if facts["candidates"]:
+            print_table(
+                "",
+                ("place", "series", "SeriesInstanceUID", "fits because", "behind"),
+                [
+                    (
+                        each["place"],
+                        each["series_number"],
+                        each["series_instance_uid"],
+                        each["reason"],
+                        each["beaten_by"],
+                    )
+                    for each in facts["candidates"]
+                ],
+            )
+    print_table(
+        "Every other series",
+        ("series", "SeriesInstanceUID", "reason"),
+        [(each["series_number"], each["series_instance_uid"], each["reason"]) for each in explained["set_aside"]],
+    )
