@@ -10,6 +10,7 @@ from typing import Any
 
 from bt_node.domain.errors import BtNodeError
 from bt_node.infer.device import choose_device, use_threads
+from bt_node.infer.networks.build import NetworkArgumentsError
 from training.segmenter.cases import CaseError
 from training.segmenter.recipe import RecipeError, read_recipe, with_architecture, with_fold
 from training.segmenter.scoring import (
@@ -23,7 +24,7 @@ from training.segmenter.scoring import (
 from training.segmenter.toy import write_toy_cases
 from training.segmenter.train import DivergedError, RunMismatchError, train
 
-_MISTAKES = (RecipeError, CaseError, RunMismatchError, DivergedError, BtNodeError)
+_MISTAKES = (RecipeError, CaseError, RunMismatchError, DivergedError, NetworkArgumentsError, BtNodeError)
 
 
 def main(arguments: list[str]) -> int:
@@ -35,6 +36,9 @@ def main(arguments: list[str]) -> int:
     except _MISTAKES as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; a training run goes on from its last checkpoint with the same command", file=sys.stderr)
+        return 130  # as shells say it of SIGINT
     return 0
 
 

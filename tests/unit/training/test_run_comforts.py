@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bt_node.infer.networks.build import build_network
+from training.__main__ import main
 from training.progress import Display, Pace, duration
 from training.runs import CheckpointError, DiskFullError, MetricsTable, load_tensors, save_tensors, write_atomically
 from training.segmenter.cases import find_cases
@@ -48,6 +49,20 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_space)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_training_command_on_a_full_disk_ends_with_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ABCD":
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for suffix in ("t1", "t1ce", "t2", "flair", "seg"):
+            (tmp_path / "data" / name / f"{name}_{suffix}.nii.gz").touch()
+    arguments = ["--recipe", str(RECIPES / "segmenter-toy.toml"), "--data", str(tmp_path / "data")]
+    assert main(["segmenter", "train", *arguments, "--run", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert "No space is left on the disk" in capsys.readouterr().err
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 @pytest.mark.usefixtures("full_disk")
