@@ -12,6 +12,7 @@ from training.classifier.wording import (
     confusion_table,
     control_told,
     intervals_told,
+    split_told,
     with_interval,
 )
 
@@ -89,8 +90,8 @@ def _sources(recipe: ClassifierRecipe) -> str:
 
 def _split(metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     text = (
-        f"{metrics['train_pictures']} pictures to train, {metrics['pictures']['pictures']} to validate; SHA-256 of "
-        f"the split {facts['split_sha256']}. No file lies, by its content, in both parts."
+        f"{metrics['train_pictures']} pictures to train, {metrics['pictures']['pictures']} to validate. "
+        f"{split_told(facts)}"
     )
     if "slices" in metrics:
         text += (

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from rich.console import Console
 from rich.progress import track
 from torch import nn
 
@@ -28,10 +29,11 @@ from training.classifier.metrics import Labels, fit_temperature, scores, summary
 from training.classifier.pictures import CLASSES, DataError, Pictures
 from training.classifier.recipe import ClassifierRecipe
 from training.releases import halved
-from training.runs import hash_of, load_tensors, write_atomically
+from training.runs import hash_of, load_tensors, read_json, write_atomically
 
 _BATCH = 32
 _CONTROL = "control."
+_FACTS = "data.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +45,8 @@ class Answers:
         logits: (N, classes), as the node would compute them.
         grouping: which pictures belong together.
         temperature: the release's.
-        cross_fitted: (N, 1), each fitted on other groups than its picture's; None where the release's temperature
-            was fitted on other pictures anyway, or where there is nothing to halve.
+        cross_fitted: (N, halvings), each fitted on other groups than its picture's; None where the release's
+            temperature was fitted on other pictures anyway, or where there is nothing to halve.
         control: answers of the control classifier.
     """
 
@@ -115,7 +117,8 @@ def evaluate(
     network.eval().to(device)
     logits = _kept_logits(network, sha256, recipe, data.validation, run / "cache", device)
     temperature = fit_temperature(logits, data.validation.labels)
-    grouping = grouped(data.validation)
+    facts = read_json(run / _FACTS) if (run / _FACTS).exists() else {}
+    grouping = grouped(data.validation, known=facts.get("guard", {}).get("patients") == "known")
     print("control classifier on eleven histogram numbers …", flush=True)
     parts = {
         "pictures": Answers(
@@ -142,6 +145,7 @@ def evaluate(
         "train_pictures": len(data.train),
         "train_slices": 0 if data.train_slices is None else len(data.train_slices),
         "control_features": list(FEATURES),
+        "data": facts,
     }
     for name, answers in parts.items():
         print(f"{name}: intervals from {resamples} draws of {answers.grouping.count} groups …", flush=True)
@@ -156,7 +160,7 @@ def told(answers: Answers, resamples: int = RESAMPLES, seed: int = 0) -> dict[st
     found = answers.figures()
     if answers.cross_fitted is not None:
         numbers |= {name: found[name] for name in found if name.endswith("_cross_fitted")}
-        numbers["temperatures_cross_fitted"] = sorted({float(value) for value in answers.cross_fitted[:, 0]})
+        numbers["temperatures_cross_fitted"] = sorted({round(float(t), 4) for t in answers.cross_fitted.ravel()})
     intervals = intervals_by_group(
         answers.grouping.groups, answers.figures, strata=labels.tolist(), resamples=resamples, seed=seed
     )
@@ -191,9 +195,8 @@ def _kept_logits(
         return np.asarray(np.load(stored), dtype=np.float64)
     parts = []
     with torch.inference_mode():
-        for start in track(
-            range(0, len(pictures), _BATCH), description=f"answers to {len(pictures)} {pictures.source}"
-        ):
+        starts, words = range(0, len(pictures), _BATCH), f"answers to {len(pictures)} {pictures.source}"
+        for start in track(starts, description=words, console=Console(stderr=True)):
             grey = resized(pictures.grey[start : start + _BATCH], size).to(device)
             shown_to = to_network(grey, normalisation)
             parts.append(picture_logits(network, shown_to, mirror_average=recipe.output.mirror_average).cpu().numpy())

@@ -26,15 +26,21 @@ class Grouping:
         return len(set(self.groups))
 
 
-def grouped(pictures: Pictures) -> Grouping:
+def grouped(pictures: Pictures, *, known: bool = False) -> Grouping:
     """The unit of intervals, class by class: groups that the data tells, else blocks of consecutive files.
 
     Groups are told where a patient, a case or a cluster of near-copies stands for two pictures or more on average.
     Where a class has none (or a few near-copies only), but files carry numbers, a block is 20 consecutive files of
     the class: those of one patient mostly follow one another. One patient may straddle two blocks, and a block may
     hold several patients, so blocks are a proxy.
+
+    Args:
+        pictures: one part of the data.
+        known: the data names a patient or group for every picture; then nothing else counts.
     """
     groups, words = list(getattr(pictures, "groups", pictures.names)), []
+    if known:
+        return Grouping(tuple(groups), "patients or groups that the data names")
     if pictures.source == "volumes" and groups == list(pictures.names):
         return Grouping(("unknown",) * len(groups), "cases, which the slices' names do not tell")
     for kind in sorted(set(pictures.labels.tolist())):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
-from sklearn.metrics import brier_score_loss, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from bt_node.domain.geometry import FloatArray
 from bt_node.domain.tumour import TumourType
@@ -126,7 +126,7 @@ def tumour_or_none_balanced_accuracy(labels: Labels, predicted: Labels) -> float
 
 def brier_score(probabilities: FloatArray, labels: Labels) -> float:
     """Mean over pictures of the summed squared distances from the truth (0 best, 2 worst; Brier 1950)."""
-    return float(brier_score_loss(labels, probabilities, labels=np.arange(len(CLASSES)), scale_by_half=False))
+    return float(np.square(probabilities - np.eye(len(CLASSES))[labels]).sum(axis=1).mean())
 
 
 def scores(logits: FloatArray, labels: Labels, temperature: float | FloatArray) -> dict[str, float | None]:

@@ -22,6 +22,7 @@ from training.classifier.wording import (
     control_told,
     intervals_told,
     key_table,
+    split_told,
     with_interval,
 )
 from training.runs import write_atomically, write_json
@@ -64,17 +65,21 @@ def _draw_part(folder: Path, part: str, answers: Answers, numbers: Mapping[str, 
     before, after = softmax(logits), softmax(logits, answers.temperature)
     lines = {f"before temperature (ECE {numbers['ece_uncalibrated']:.3f})": before}
     lines[f"after, {answers.temperature:.2f} (ECE {numbers['ece']:.3f})"] = after
-    if answers.cross_fitted is not None:
-        word = f"fitted on other groups (ECE {numbers['ece_cross_fitted']:.3f})"
-        lines[word] = softmax(logits, answers.cross_fitted)
     figures = {
         f"{prefix}confusion.png": plots.draw_confusion(numbers["confusion"], title),
         f"{prefix}roc.png": plots.draw_roc(logits, labels, areas, f"{title}: each class against the rest"),
-        f"{prefix}reliability.png": plots.draw_reliability(lines, labels, f"{title}: certainty and accuracy"),
+        f"{prefix}reliability.png": plots.draw_reliability(
+            lines, labels, f"{title}: certainty and accuracy{_apart(numbers)}"
+        ),
     }
     for name, figure in figures.items():
         plots.save(figure, folder / name)
     return list(figures)
+
+
+def _apart(numbers: Mapping[str, Any]) -> str:
+    found = numbers.get("ece_cross_fitted")
+    return "" if found is None else f"\nECE {found:.3f} with temperatures fitted on other groups"
 
 
 def _as_csv(metrics: Mapping[str, Any]) -> str:
@@ -117,6 +122,7 @@ def _markdown(
             f"{metrics['train_slices']} slices of volumes. The best epoch was chosen on the validation pictures, so "
             "their figures are a little too good."
         ),
+        split_told(metrics["data"]),
     ]
     for part, names in images.items():
         parts += _part(part, metrics[part], metrics["classes"], names)

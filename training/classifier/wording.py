@@ -88,6 +88,12 @@ def confusion_table(numbers: Mapping[str, Any], classes: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def split_told(facts: Mapping[str, Any]) -> str:
+    """The split's hash, and what the leakage guard found; runs older than the guard compared contents only."""
+    guard = facts.get("guard", {}).get("words", "No file lies, by its content, in both parts.")
+    return f"SHA-256 of the split: {facts.get('split_sha256', 'unknown')}. {guard}"
+
+
 def control_told(numbers: Mapping[str, Any]) -> str | None:
     """How well tones alone answer the same questions, beside the network; None where they were not asked."""
     control = {name: value for name, value in numbers.get("control", {}).items() if value is not None}

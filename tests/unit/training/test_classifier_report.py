@@ -16,8 +16,9 @@ from PIL import Image
 from bt_node.domain.tumour import TumourType
 from bt_node.infer.classifier import load_classifier
 from bt_node.infer.networks.build import build_network
+from training.classifier import control
 from training.classifier import evaluate as evaluation_module
-from training.classifier.calibration import calibration_figures, cross_fitted_temperatures
+from training.classifier.calibration import HALVINGS, calibration_figures, cross_fitted_temperatures
 from training.classifier.control import FEATURES, THREE_TUMOURS, TUMOUR_OR_NONE, control_answers, control_figures
 from training.classifier.control import histogram_features as features
 from training.classifier.evaluate import Answers, evaluate, told
@@ -30,15 +31,16 @@ from training.classifier.pictures import CLASSES, Pictures
 from training.classifier.recipe import ClassifierRecipe
 from training.classifier.report import write_report
 from training.classifier.wording import control_told, intervals_told
-from training.runs import save_tensors
+from training.runs import save_tensors, write_json
 
 SIDE = 32
 NONE = CLASSES.index(TumourType.NONE)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
+    monkeypatch.setattr(control, "_TREES", 40)
 
 
 def pictures(per_class: int, seed: int = 0, *, bright_tumours: bool = True) -> Pictures:
@@ -114,19 +116,21 @@ def test_a_temperature_is_never_fitted_on_the_groups_that_it_calibrates() -> Non
     labels = np.tile(np.arange(4), 60)
     groups = [f"g{k // 12}" for k in range(len(labels))]
     logits = noisy_logits(labels, sharpness=4.0)
-    temperatures = cross_fitted_temperatures(logits, labels, groups)
-    assert temperatures is not None
-    assert len(np.unique(temperatures)) == 2
-    by_group = {
-        group: {float(temperatures[k, 0]) for k in range(len(labels)) if groups[k] == group} for group in groups
-    }
+    found = cross_fitted_temperatures(logits, labels, groups)
+    assert found is not None
+    first = found[:, 0]
+    assert len(np.unique(first)) == 2
+    by_group = {group: {float(first[k]) for k in range(len(labels)) if groups[k] == group} for group in groups}
     assert all(len(values) == 1 for values in by_group.values())
-    spoilt = np.where(temperatures == temperatures[0], -logits, logits)  # turn one half upside down
+    spoilt = np.where((first == first[0])[:, None], -logits, logits)  # turn one half upside down
     again = cross_fitted_temperatures(spoilt, labels, groups)
     assert again is not None
-    changed = ~np.isclose(again, temperatures)[:, 0]
-    assert (changed == (temperatures != temperatures[0])[:, 0]).all()  # only the *other* half's temperature moved
-    figures = calibration_figures(logits, labels, temperatures)
+    changed = ~np.isclose(again[:, 0], first)
+    assert (changed == (first != first[0])).all()  # only the *other* half's temperature moved
+    figures = calibration_figures(logits, labels, found)
+    single = [calibration_figures(logits, labels, found[:, [k]])["ece_cross_fitted"] for k in range(found.shape[1])]
+    assert len(single) == HALVINGS
+    assert figures["ece_cross_fitted"] == pytest.approx(np.mean(single))
     assert figures["ece_cross_fitted"] < scores(logits, labels, 1.0)["ece_uncalibrated"]  # type: ignore[operator]
 
 
@@ -141,6 +145,16 @@ def test_files_without_patients_are_grouped_in_blocks_of_their_numbers_class_by_
     assert found.groups[0] == found.groups[19] != found.groups[20]
     assert found.groups[50].startswith("meningioma")
     assert "20 consecutive" in found.words
+
+
+def test_groups_that_the_data_names_are_taken_as_they_are() -> None:
+    some = pictures(4)
+    clusters = tuple(f"p{n // 2}" for n in range(16))
+    named = Pictures(some.grey, some.labels, some.names, "pictures", clusters)
+    assert grouped(named).groups == clusters
+    alone = Pictures(some.grey, some.labels, some.names, "pictures", tuple(f"p{n}" for n in range(16)))
+    assert grouped(alone, known=True).groups == alone.groups
+    assert grouped(alone).count == 4  # a few strangers in consecutive files
 
 
 def test_slices_whose_case_is_unknown_are_one_group_rather_than_many() -> None:
@@ -177,9 +191,9 @@ def answers(per_class: int = 80) -> Answers:
     validation = pictures(per_class, 1)
     grouping = grouped(validation)
     logits = noisy_logits(validation.labels)
-    control = control_answers(pictures(10, 0), validation)
+    tones = control_answers(pictures(10, 0), validation)
     crossed = cross_fitted_temperatures(logits, validation.labels, grouping.groups)
-    return Answers(validation, logits, grouping, 1.0, crossed, control)
+    return Answers(validation, logits, grouping, 1.0, crossed, tones)
 
 
 def test_each_figure_lies_inside_its_interval_and_the_share_of_confound_is_told() -> None:
@@ -266,6 +280,8 @@ def test_a_run_becomes_a_report_a_card_and_a_manifest_that_tell_the_same_figures
     wanted = recipe(mirror_average=True)
     train, validation = pictures(6, 0), pictures(80, 1)
     device = torch.device("cpu")
+    facts = {"split_sha256": "ab" * 32, "guard": {"patients": "unknown", "words": "Leakage guard: 7 pairs dropped."}}
+    write_json(run / "data.json", facts)
     evaluation = evaluate(wanted, Data(train, validation), run, device, resamples=20)
     numbers = evaluation.metrics["pictures"]
 
@@ -282,7 +298,6 @@ def test_a_run_becomes_a_report_a_card_and_a_manifest_that_tell_the_same_figures
     assert [float(recall["low"]), float(recall["high"])] == numbers["intervals"]["recall.glioma"]
     assert json.loads((folder / "report.json").read_text())["pictures"] == json.loads(json.dumps(numbers))
 
-    facts = {"split_sha256": "ab" * 32}
     release = export(wanted, evaluation.metrics, facts, run, tmp_path / "toy-1", "the command")
     assert sorted(path.name for path in release.folder.iterdir()) == [
         "MODEL_CARD.md",
@@ -293,10 +308,13 @@ def test_a_run_becomes_a_report_a_card_and_a_manifest_that_tell_the_same_figures
     low, high = numbers["intervals"]["balanced_accuracy"]
     assert f"balanced accuracy {numbers['balanced_accuracy']:.3f} [{low:.3f}, {high:.3f}]" in card
     assert "How much is confound" in card
-    assert facts["split_sha256"] in card
+    for text in (card, report):
+        assert "ab" * 32 in text
+        assert "7 pairs dropped" in text
     manifest = tomllib.loads((release.folder / "manifest.toml").read_text())
     kept = manifest["training"]["metrics"]["pictures"]
     assert kept["intervals"]["balanced_accuracy"] == [round(low, 4), round(high, 4)]
+    assert manifest["training"]["guard"]["patients"] == "unknown"
     assert kept["control"]["balanced_accuracy_tumour_or_none"] == 1.0
     assert manifest["output"]["mirror_average"] is True
     assert release.identity.weights_sha256 == evaluation.metrics["weights_sha256"]
