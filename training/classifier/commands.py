@@ -1,4 +1,4 @@
-"""`python -m training classifier train|evaluate|export --recipe FILE --data DIR --run DIR`."""
+"""`python -m training classifier train|evaluate|export --recipe FILE --data DIR --run DIR`, or `toy`."""
 
 from __future__ import annotations
 
@@ -9,37 +9,35 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from bt_node.domain.errors import BtNodeError
 from bt_node.infer.device import choose_device, use_threads
 from training.bootstrap import RESAMPLES
 from training.classifier.evaluate import evaluate
 from training.classifier.export import export
-from training.classifier.loop import Data, Trainer
-from training.classifier.pictures import (
-    TRAIN,
-    VALIDATION,
-    DataError,
-    check_split,
-    load_pictures,
-    read_table,
-    split_hash,
-)
+from training.classifier.leaks import OnLeak
+from training.classifier.loop import Trainer
+from training.classifier.pictures import DataError
 from training.classifier.plots import RESEARCH_ONLY
-from training.classifier.recipe import ClassifierRecipe, RecipeError, read_recipe
+from training.classifier.prepare import DATA, load_data
+from training.classifier.recipe import ClassifierRecipe, DataRecipe, RecipeError, read_recipe
 from training.classifier.report import write_report
-from training.classifier.volumes import load_slices
+from training.classifier.toy import write_toy
 from training.classifier.wording import key_table
 from training.runs import read_json, write_json
-from training.segmenter.cases import CaseError, find_brats2018, split_by_case
+from training.segmenter.cases import CaseError
 
-METRICS, DATA = "metrics.json", "data.json"
+METRICS = "metrics.json"
 
 
 def main(arguments: list[str]) -> int:
     """Run one command; 0 is success, 2 a mistake that the message explains."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "toy":
+            _toy(options.output, options.count)
+            return 0
         recipe = read_recipe(options.recipe)
         use_threads(options.threads)
         _COMMANDS[options.command](recipe, options)
@@ -49,32 +47,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def load_data(recipe: ClassifierRecipe, folder: Path, cache: Path) -> tuple[Data, dict[str, object]]:
-    """Read, check and frame everything the recipe names; also the facts that manifest and card cite."""
-    pictures_folder = folder / recipe.data.pictures
-    entries = read_table(pictures_folder)
-    check_split(pictures_folder, entries)
-    size = recipe.input.size
-    train = load_pictures(pictures_folder, entries, TRAIN, size, cache)
-    validation = load_pictures(pictures_folder, entries, VALIDATION, size, cache)
-    facts: dict[str, object] = {"split_sha256": split_hash(entries)}
-    if recipe.data.volumes is None:
-        return Data(train, validation), facts
-    volumes = recipe.data.volumes
-    cases = {case.name: case for case in find_brats2018(folder / volumes.folder)}
-    split = split_by_case(sorted(cases), volumes.validation_cases, volumes.split_seed)
-    slices = [
-        load_slices([cases[name] for name in names], volumes, size, recipe.seed, cache)
-        for names in (split.training, split.validation)
-    ]
-    facts |= {"volumes_split_sha256": split.sha256, "validation_cases": list(split.validation)}
-    return Data(train, validation, *slices), facts
-
-
 def _train(recipe: ClassifierRecipe, options: argparse.Namespace) -> None:
     run: Path = options.run
     _open_run(recipe, options.recipe, run)
-    data, facts = load_data(recipe, options.data, run / "cache")
+    on_leak = OnLeak(options.on_leak) if options.on_leak else None
+    data, facts = load_data(recipe, options.data, run / "cache", on_leak=on_leak)
     trainer = Trainer(recipe, data, run, choose_device(options.device))
     if options.pretrained is not None:
         facts["pretrained_sha256"] = trainer.start_from(options.pretrained)
@@ -95,10 +72,18 @@ def _open_run(recipe: ClassifierRecipe, path: Path, run: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
     stored = run / "recipe.json"
     wanted = recipe.model_dump(mode="json")
-    if stored.exists() and read_json(stored) != wanted:
+    if stored.exists() and not _same_recipe(read_json(stored), recipe):
         raise RecipeError(f"{run} holds a run of another recipe; name a new folder with --run")
     write_json(stored, wanted)
     shutil.copyfile(path, run / "recipe.toml")
+
+
+def _same_recipe(stored: Mapping[str, object], recipe: ClassifierRecipe) -> bool:
+    """Whether a run folder's recipe is this one; keys that it is too old to have stand at their defaults."""
+    try:
+        return ClassifierRecipe.model_validate(stored) == recipe
+    except ValidationError:
+        return False
 
 
 def _evaluate(recipe: ClassifierRecipe, options: argparse.Namespace) -> None:
@@ -128,6 +113,14 @@ _COMMANDS: Mapping[str, Callable[[ClassifierRecipe, argparse.Namespace], None]] 
 }
 
 
+def _toy(output: Path, count: int) -> None:
+    pictures = output / DataRecipe().pictures
+    total = write_toy(pictures, count)
+    print(
+        f"{total} drawn heads in {pictures}; train on them with training/recipes/classifier-toy.toml --data {output}"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training classifier", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -144,9 +137,14 @@ def _parser() -> argparse.ArgumentParser:
         # On cores that other programs share, a second thread mostly waits for the first.
         command.add_argument("--threads", type=int, default=0, help="0: all cores")
         if name == "train":
+            ways = [way.value for way in OnLeak if way is not OnLeak.TELL]
+            command.add_argument("--on-leak", choices=ways, help="what to do about copies in both parts (recipe's)")
             command.add_argument("--pretrained", type=Path, help="torchvision's weights: .safetensors or .pth")
         if name == "evaluate":
             command.add_argument("--resamples", type=int, default=RESAMPLES, help="bootstrap draws for intervals")
         if name == "export":
             command.add_argument("--release", type=Path, required=True, help="folder to write")
+    toy = commands.add_parser("toy", help="write a small set of drawn heads, to try the commands on")
+    toy.add_argument("--output", type=Path, required=True, help="folder to write; --data of the other commands")
+    toy.add_argument("--count", type=int, default=24, help="pictures of each class")
     return parser

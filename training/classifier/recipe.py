@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -43,10 +43,30 @@ class VolumesRecipe(_Table):
     heads: Annotated[int, Field(ge=0)] = 1  # copies of each slice inside a synthetic head
 
 
+class SplitRecipe(_Table):
+    """`[data.split]`: how the validation part is drawn where the data folder names none; whole groups, by class."""
+
+    validation_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.15  # rounded to one part in so many
+    folds: Annotated[int, Field(ge=0)] = 0  # 0: by the fraction; k: one fold of k validates
+    fold: Annotated[int, Field(ge=0)] = 0  # which one, from 0
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.folds == 1 or self.fold >= max(self.folds, 1):
+            raise ValueError("folds is 0 or at least 2, and fold lies below it")
+        return self
+
+
 class DataRecipe(_Table):
     """`[data]`: what lies in the data folder."""
 
-    pictures: str = "classification"  # folder with split.csv: path, class, number, split
+    # split.csv with its pictures, or a folder for each class, or Figshare's .mat files, or the last two together
+    pictures: str = "classification"
+    parts: Literal["keep", "pool"] = "keep"  # of split.csv, or of folders Training and Testing; pool: drawn anew
+    groups_table: str | None = None  # CSV beside folders of classes: path, and patient or group
+    split: SplitRecipe = SplitRecipe()
+    on_leak: Literal["stop", "drop", "regroup"] = "stop"  # copies or patients in both parts; --on-leak goes before
     volumes: VolumesRecipe | None = None
     sources: tuple[Source, ...] = ()
 

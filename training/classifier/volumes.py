@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
 
 from bt_node.convert.nifti import read_nifti
 from bt_node.domain.geometry import BoolArray, ImageArray
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import TumourType
 from bt_node.infer.picture import frame_head
+from training.classifier.framing import save_array
 from training.classifier.heads import wrap_in_head
-from training.classifier.pictures import CLASSES, Bytes, Pictures, save_array, to_bytes
+from training.classifier.pictures import CLASSES, Bytes, DataError, Pictures, to_bytes
 from training.classifier.recipe import VolumesRecipe
 from training.runs import hash_of
 from training.segmenter.cases import Case
@@ -41,13 +45,16 @@ def load_slices(cases: Sequence[Case], wanted: VolumesRecipe, size: int, seed: i
     """Cut, wrap in synthetic heads and frame the slices of some cases, or take them from `cache`."""
     key = hash_of([size, seed, wanted.model_dump(), [case.name for case in cases]])
     stored = cache / f"slices-{key[:16]}.npy"
-    facts = cache / f"slices-{key[:16]}.labels.npy"
+    facts, called = (cache / f"slices-{key[:16]}.{word}.npy" for word in ("labels", "names"))
     if not (stored.exists() and facts.exists()):
-        grey, labels = _cut_all(cases, wanted, size, seed)
-        save_array(stored, grey)
+        grey, labels, names = _cut_all(cases, wanted, size, seed)
+        save_array(called, np.array(names))
         save_array(facts, labels)
-    grey, labels = np.load(stored), np.load(facts)
-    return Pictures(grey, labels, tuple(f"slice-{number}" for number in range(len(labels))), "volumes")
+        save_array(stored, grey)
+    if not called.exists():  # the cache of an older run
+        save_array(called, np.array(_names(cases, wanted)))
+    grey, labels, names = np.load(stored), np.load(facts), [str(name) for name in np.load(called)]
+    return Pictures(grey, labels, tuple(names), "volumes", tuple(name.split("/")[0] for name in names))
 
 
 def cut_slices(name: str, t1c: ImageArray, tumour: ImageArray, wanted: VolumesRecipe) -> Iterator[LabelledSlice]:
@@ -70,17 +77,35 @@ def cut_slices(name: str, t1c: ImageArray, tumour: ImageArray, wanted: VolumesRe
                     yield from _mirrored(where, picture, labels > 0)
 
 
-def _cut_all(cases: Sequence[Case], wanted: VolumesRecipe, size: int, seed: int) -> tuple[Bytes, ImageArray]:
+def _cut_all(
+    cases: Sequence[Case], wanted: VolumesRecipe, size: int, seed: int
+) -> tuple[Bytes, npt.NDArray[np.int64], list[str]]:
     generator = np.random.default_rng(seed)
-    grey, labels = [], []
-    for case in cases:
-        t1c, tumour = read_nifti(case.images[Role.T1C]), read_nifti(case.labels)
-        for cut in cut_slices(case.name, t1c.array, tumour.array, wanted):
+    grey, labels, names = [], [], []
+    for case in track(cases, description="slices of volumes", console=Console(stderr=True)):
+        for cut in _slices_of(case, wanted):
             wrapped = [wrap_in_head(cut.picture, generator) for _ in range(wanted.heads)]
             for picture in (cut.picture, *wrapped):
                 grey.append(to_bytes(frame_head(picture, size)))
                 labels.append(CLASSES.index(cut.kind))
-    return np.stack(grey), np.array(labels, dtype=np.int64)
+            names += _called(cut, wanted)
+    if not grey:
+        raise DataError("no slice of the volumes holds enough brain; see glioma_mm2 and brain_mm2 in [data.volumes]")
+    return np.stack(grey), np.array(labels, dtype=np.int64), names
+
+
+def _names(cases: Sequence[Case], wanted: VolumesRecipe) -> list[str]:
+    return [name for case in cases for cut in _slices_of(case, wanted) for name in _called(cut, wanted)]
+
+
+def _slices_of(case: Case, wanted: VolumesRecipe) -> Iterator[LabelledSlice]:
+    t1c, tumour = read_nifti(case.images[Role.T1C]), read_nifti(case.labels)
+    return cut_slices(case.name, t1c.array, tumour.array, wanted)
+
+
+def _called(cut: LabelledSlice, wanted: VolumesRecipe) -> list[str]:
+    """Names of a slice and of its copies in synthetic heads; they begin with the case."""
+    return [cut.name, *(f"{cut.name}/head-{number}" for number in range(wanted.heads))]
 
 
 def _upright(cut: ImageArray, axis: int) -> ImageArray:
