@@ -79,6 +79,26 @@ def test_little_enhancement_where_there_is_none_is_told_to_be_core() -> None:
     assert tuning.changes[0].startswith("ET smallest")
 
 
+def cubes_of_enhancement(count: int) -> np.ndarray:
+    """Cubes of 27 voxels inside the core, none touching another."""
+    mask = np.zeros((SIZE,) * 3, dtype=np.bool_)
+    corners = [(z, y, x) for z in (14, 18, 22) for y in (14, 18, 22) for x in (16, 20)][:count]
+    for z, y, x in corners:
+        mask[z : z + 3, y : y + 3, x : x + 3] = True
+    return mask
+
+
+def test_scattered_enhancement_is_told_from_a_little_by_its_total_volume() -> None:
+    wrong, right = cubes_of_enhancement(2), cubes_of_enhancement(12)  # 0.054 and 0.324 ml, in parts of 0.027 ml
+    without = a_case(0, ET=(wrong, 0.9))
+    scattered = [a_case(0, ET=(right, 0.9)) for _ in range(2)]
+    truth = [TuningCase(case.probabilities, np.where(right, 3, case.labels).astype(np.uint8)) for case in scattered]
+    tuning = tune(PLAIN, [without, *truth])
+    assert tuning.output.min_region_ml == (0.0, 0.0, 0.1)
+    assert tuning.changes == ("ET smallest region, ml: 0 to 0.1",)
+    assert tuning.after["ET"] == 1.0
+
+
 def test_a_change_that_helps_one_case_at_the_cost_of_the_others_is_not_taken() -> None:
     rim = ball(15) & ~ball(12)
     faint = a_case(WT=(rim, 0.45))  # wants a lower threshold
