@@ -26,7 +26,7 @@ def draw_curves(path: Path, rows: Sequence[Mapping[str, str]], regions: Sequence
     """
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    loss, rate, dice = figure.subplots(1, 3)
+    loss, rate, dice = figure.subplots(1, 3, sharex=True)
     _line(loss, rows, "loss", "training loss")
     _line(rate, rows, "learning_rate", "learning rate")
     for region in regions:
