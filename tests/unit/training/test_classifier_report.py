@@ -101,7 +101,7 @@ def test_precision_recall_f1_and_auc_are_those_counted_by_hand() -> None:
 
 
 def test_the_question_tumour_or_none_forgives_the_wrong_type() -> None:
-    labels, named = np.array([0, 1, 2, NONE, NONE]), np.array([1, 1, NONE, NONE, 0])
+    labels, named = np.array([0, 1, 2, NONE, NONE]), np.array([1, 2, NONE, NONE, 0])
     assert tumour_or_none_balanced_accuracy(labels, named) == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert tumour_or_none_balanced_accuracy(labels[:3], named[:3]) is None
 
@@ -110,6 +110,7 @@ def test_the_brier_score_runs_from_0_to_2() -> None:
     labels = np.arange(4)
     assert scores(np.eye(4) * 1000.0, labels, 1.0)["brier"] == pytest.approx(0.0)
     assert scores(np.eye(4)[[1, 2, 3, 0]] * 1000.0, labels, 1.0)["brier"] == pytest.approx(2.0)
+    assert scores(np.zeros((4, 4)), labels, 1.0)["brier"] == pytest.approx(0.75**2 + 3 * 0.25**2)
 
 
 def test_a_temperature_is_never_fitted_on_the_groups_that_it_calibrates() -> None:
