@@ -5,7 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PARTS = ("bench.startup", "bench.ingest", "bench.convert", "bench.inference", "bench.trip")
+PARTS = (
+    "bench.startup",
+    "bench.ingest",
+    "bench.roles",
+    "bench.convert",
+    "bench.brainmask",
+    "bench.inference",
+    "bench.trip",
+)
 
 
 def main() -> None:

@@ -122,16 +122,21 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Ver
 
 def _confront_with_time(verdicts: dict[Candidate, Contrast], known: Verdicts, clock: _Clock) -> None:
     """A series that claims no contrast, acquired after one of the same visit that claims it: one of them errs."""
-    claims = [(candidate, time) for candidate in verdicts if (time := clock.time(candidate)) is not None]
-    after = [(candidate, time) for candidate, time in claims if verdicts[candidate].given is True]
-    for later, time in [claim for claim in claims if verdicts[claim[0]].given is False]:
+    times = {candidate: time for candidate in verdicts if (time := clock.time(candidate)) is not None}
+    after = [(candidate, time) for candidate, time in times.items() if verdicts[candidate].given is True]
+    without = [(candidate, time) for candidate, time in times.items() if verdicts[candidate].given is False]
+    undisputed = [time for _, time in without if all(time < then for _, then in after)]
+    for later, time in without:
         earlier = [other for other, then in after if 0 < time - then < _SAME_VISIT_S]
         if earlier and later not in known:
             said = f"{verdicts[later].reason}, but it was acquired after {earlier[0].name}, which has contrast"
             verdicts[later] = Contrast(None, said, Basis.STATED)
-        for other in earlier:
-            if other not in known:
+        for other in [other for other in earlier if other not in known]:
+            if any(before < times[other] for before in undisputed):
                 verdicts[other] = replace(verdicts[other], basis=Basis.CONTRADICTED)
+            else:  # nothing else vouches for it: the two may be exchanged
+                said = f"{verdicts[other].reason}, but {later.name}, which claims to be without, was acquired later"
+                verdicts[other] = Contrast(None, said, Basis.STATED)
 
 
 def _silent(candidate: Candidate, verdicts: Verdicts, clock: _Clock) -> Contrast:

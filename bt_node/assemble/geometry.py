@@ -43,9 +43,11 @@ class Shape:
 
 def shape_of(series: SeriesFacts) -> Shape:
     """Measure a series. `series.slices` must not be empty."""
-    normals = np.array([facts.normal for facts in series.slices])
+    cosines = np.array([facts.orientation for facts in series.slices])
+    normals = np.cross(cosines[:, :3], cosines[:, 3:])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     first = normals[0]
-    depths = np.sort([float(first @ facts.position) for facts in series.slices])
+    depths = np.sort(np.array([facts.position for facts in series.slices]) @ first)
     gaps = np.diff(depths)
     spacing = float(np.median(gaps)) if gaps.size else 0.0
     if spacing <= 0:
@@ -64,6 +66,8 @@ def shape_of(series: SeriesFacts) -> Shape:
 
 
 def _directions(normals: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> int:
+    if np.all(np.abs(normals @ normals[0]) >= _SAME_DIRECTION):
+        return 1
     kinds: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
     for normal in normals:
         if not any(abs(float(normal @ kind)) >= _SAME_DIRECTION for kind in kinds):

@@ -95,16 +95,17 @@ CONTRAST_ABSENT = _words(
 )
 
 CONTRAST_PRESENT = _words(
-    ("+C", r"(?<![a-z])\+ ?(?:c|k|km|gd|gad\w*|contrast\w*|ce|m ?d ?c)(?![a-z])|(?<![a-z])(?:c|gd|km) ?\+"),
+    ("+C", r"\+ ?(?:c|k|km|gd|gad\w*|contrast\w*|ce|m ?d ?c)(?![a-z])|(?<![a-z])(?:c|gd|km) ?\+"),
     # "post" of time, not "posterior", "post-op", "post-RT", "postcentral" …
     ("post", r"(?<![a-z])post(?! ?op| ?surg| ?rt| ?rad| ?tx| ?chemo| ?biops| ?trauma|er|ur|cent|lam)"),
     ("pós", r"(?<![a-z])pos(?= ?(?:contr|gd|gad|inj|iv|c(?![a-z]))|$)"),
     ("Gd", _alone("gd", "gd ?dtpa", "gd ?do3a", "gd ?bopta", "gd ?dota", "gad", r"gado\w*", r"gadav\w*")),
     ("contrast agent", _alone(
         "dotarem", "magnevist", "prohance", "multihance", "omniscan", "clariscan", "elucirem", "vueway", "artirem")),
-    ("contrast", _alone(r"contrast\w*", r"kontrast\w*", "contr", "kontr")),
+    ("contrast", _alone(r"contrast\w*", r"kontras[tz]\w*", "contr", "kontr")),
     ("CE", _alone("ce", "t1w?ce", "enh", r"enhanc\w*", "w ?/ ?c", "w c", "wcon", "wc")),
     ("T1c", r"t1 ?w?c(?![a-z0-9])"),
+    ("PC", _alone("pc")),
     ("KM", _alone("n?km", "k m", "mkm", "kmg")),
     ("après injection", _alone(r"(?:apres|avec) inj\w*", r"inj\w*", "pdc", "apc", "apres")),
     ("con contraste", _alone("con cte", "c ?/ ?c", "civ", "apos (?:c|gd)")),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bt_node.assemble.contrast import Basis as ContrastBasis
+from bt_node.assemble.doubts import DOUBTS
 from bt_node.assemble.ranking import CRITERIA
 from bt_node.convert import stack
 
@@ -16,6 +18,12 @@ def test_the_document_lists_the_criteria_in_their_order() -> None:
     assert min(places) > 0
     assert places == sorted(places)
     assert f"{len(CRITERIA) + 1}. " not in text[places[-1] :]
+
+
+def test_the_document_lists_every_doubt() -> None:
+    text = " ".join(DOCUMENT.read_text().split())
+    doubts = [basis.doubt for basis in ContrastBasis if basis.doubt] + [doubt.sentence for doubt in DOUBTS]
+    assert [doubt for doubt in doubts if doubt not in text] == []
 
 
 def test_the_document_states_the_tolerances_of_the_stack() -> None:
