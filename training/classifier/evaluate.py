@@ -188,7 +188,7 @@ def _kept_logits(
 ) -> FloatArray:
     """Logits (N, classes) as the node computes them, or from `cache` if these weights saw these pictures before."""
     size, normalisation = recipe.input.size, recipe.input.normalisation
-    shown = hashlib.sha256(np.ascontiguousarray(pictures.grey)).hexdigest()
+    shown = hashlib.sha256(pictures.grey.tobytes()).hexdigest()
     key = hash_of([sha256, shown, size, normalisation, recipe.output.mirror_average, recipe.network.model_dump()])
     stored = cache / f"logits-{pictures.source}-{key[:16]}.npy"
     if stored.exists():

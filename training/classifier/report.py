@@ -92,7 +92,9 @@ def _as_csv(metrics: Mapping[str, Any]) -> str:
             continue
         numbers = metrics[part]
         intervals = numbers["intervals"]
-        flat = {(name, ""): value for name, value in numbers.items() if isinstance(value, float)}
+        flat: dict[tuple[str, str], Any] = {
+            (name, ""): value for name, value in numbers.items() if isinstance(value, float)
+        }
         flat |= {(name, kind): value for name in BY_CLASS for kind, value in numbers.get(name, {}).items()}
         flat |= {(f"control.{name}", ""): value for name, value in numbers["control"].items()}
         for (name, kind), value in flat.items():

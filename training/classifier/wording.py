@@ -113,9 +113,12 @@ def control_told(numbers: Mapping[str, Any]) -> str | None:
             lines.append(f"| {words} | {chance:.3f} | {there} | {here} |")
             sentences.append(_share(words, control[name], numbers[own], chance))
     text = (
-        "A random forest that sees eleven numbers of a picture's histogram, and neither place nor shape, was trained "
-        "and measured on the same pictures. What it can do needs no tumour to be seen: source, sequence and tones "
-        "are enough. "
+        "A random forest that gets eleven numbers of the histogram of what the network sees (the framed head), and "
+        "neither place nor shape, was trained and measured on the same pictures. What it can do needs no tumour to "
+        "be seen: source, sequence and tones are enough. "
+    )
+    sentences.append(
+        "That is a floor of the confound, not its measure: texture, compression and field of view also tell sources."
     )
     return "\n".join([text + " ".join(sentences), "", "Balanced accuracies:", "", *lines])
 
@@ -124,4 +127,4 @@ def _share(words: str, control: float, network: float, chance: float) -> str:
     if network <= chance:
         return f'For "{words}" the network is no better than chance.'
     share = min(1.0, max(0.0, (control - chance) / (network - chance)))
-    return f'For "{words}", up to {share:.0%} of what the network shows above chance may be such confound.'
+    return f'For "{words}", tones alone reach {share:.0%} of what the network shows above chance.'

@@ -210,7 +210,7 @@ def test_each_figure_lies_inside_its_interval_and_the_share_of_confound_is_told(
     assert {"recall.glioma", "precision.pituitary", "auc.no_tumour"} <= set(numbers["intervals"])
     text = control_told(numbers)
     assert text is not None
-    assert 'For "tumour or none", up to 100% of what the network shows above chance may be such confound' in text
+    assert 'For "tumour or none", tones alone reach 100% of what the network shows above chance' in text
     assert "blocks of 20" in intervals_told(numbers)
 
 
