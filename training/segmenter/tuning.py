@@ -141,9 +141,9 @@ class _Parts:
 def _parts(case: TuningCase, inside: BoolArray, place: int, threshold: float, voxel_ml: float) -> _Parts:
     numbered, count = ndimage.label(inside & (case.probabilities[place] > threshold), structure=_TOUCHING)
     true = nested_regions(np.asarray(case.labels))[place] > 0
-    sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
-    overlaps = np.bincount(numbered[true], minlength=count + 1)[1:]
-    return _Parts(numbered, sizes * voxel_ml, overlaps * voxel_ml, float(true.sum()) * voxel_ml)
+    sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:].astype(np.float64)
+    overlaps = np.bincount(numbered[true], minlength=count + 1)[1:].astype(np.float64)
+    return _Parts(numbered, voxel_ml * sizes, voxel_ml * overlaps, float(true.sum()) * voxel_ml)
 
 
 def _best_rule(
