@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import itertools
-import math
-import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - the field writes it so
 
 from bt_node.convert.itk import array_to_itk, itk_to_volume, resample
-from bt_node.convert.nifti import read_nifti
-from bt_node.domain.errors import Reject
+from bt_node.convert.nifti import read_nifti, require_whole
+from bt_node.domain.errors import Reject, UnreadableVolumeError
 from bt_node.domain.geometry import Grid, LabelArray, Volume
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import LABEL_OF, Region
@@ -30,12 +23,6 @@ _MEANING: Mapping[LabelScheme, Mapping[int, int]] = {
     LabelScheme.BRATS_3: {0: 0, 1: _NCR, 2: _ED, 3: _ET},
     LabelScheme.DECATHLON: {0: 0, 1: _ED, 2: _NCR, 3: _ET},
 }
-_NIFTI_1, _NIFTI_2 = 348, 540  # sizeof_hdr
-_HEADERS = (  # sizeof_hdr, type of dim, and where dim, datatype and vox_offset stand
-    (_NIFTI_1, "h", 40, 70, 108),
-    (_NIFTI_2, "q", 16, 12, 168),
-)
-_FLOATS = {16: "f4", 64: "f8"}  # NIFTI_TYPE_FLOAT32 and FLOAT64
 _GRID_TOLERANCE_MM = 0.01
 _CAVITY = (
     "In BraTS 2024 (after treatment) 4 is the resection cavity and 3 the enhancing tumour, in BraTS until 2021 4 is "
@@ -50,8 +37,8 @@ def read_images(case: Case, roles: tuple[Role, ...]) -> dict[Role, Volume]:
     Raises:
         CaseError: a file is damaged, is not NIfTI, holds NaN or infinite values, or nothing but one value.
     """
-    for path in dict.fromkeys(case.images[role] for role in roles):
-        check_file(case.name, path)
+    for path in dict.fromkeys(case.images[role] for role in roles if role in case.channels):
+        _require_whole(case.name, path)  # read_nifti looks after the others
     volumes = {role: _image(case, role) for role in roles}
     for role, volume in volumes.items():
         if float(volume.array.min()) == float(volume.array.max()):
@@ -65,7 +52,6 @@ def read_labels(case: Case) -> tuple[LabelArray, Grid, tuple[int, ...]]:
     Raises:
         CaseError: the file is damaged, or a number has no meaning in the case's scheme.
     """
-    check_file(case.name, case.labels)
     volume = _volume(case.name, case.labels)
     raw, meaning = volume.array, _MEANING[case.scheme]
     if raw.min() < 0 or raw.max() > 255 or (raw != np.rint(raw)).any():
@@ -115,40 +101,11 @@ def onto_grid(name: str, labels: LabelArray, source: Grid, images: Grid, target:
     return resample(turned, target, interpolator=sitk.sitkNearestNeighbor).astype(np.uint8, copy=False)
 
 
-def check_file(name: str, path: Path) -> None:
-    """Refuse what ITK reads as zeros without a word: files that are cut off or damaged, voxels that are no numbers.
-
-    Raises:
-        CaseError: the compressed stream or its checksum is wrong, voxels are missing, or some are NaN or infinite.
-    """
+def _require_whole(name: str, path: Path) -> None:
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise CaseError(f"{name}: {path.name} is damaged or cut off ({error}); fetch it again") from error
-    voxels = _voxels(content)
-    if voxels is None:
-        raise CaseError(f"{name}: {path.name} is not NIfTI, or its voxels are cut off; fetch it again")
-    bad = int(voxels.size - np.isfinite(voxels).sum())
-    if bad:
-        raise CaseError(f"{name}: {bad} voxels of {path.name} are NaN or infinite")
-
-
-def _voxels(content: bytes) -> npt.NDArray[Any] | None:
-    """The voxels of an uncompressed NIfTI file as they are stored, in one row; None where they are not all there.
-
-    Offsets are those of nifti1.h and nifti2.h. Whole numbers are finite as they are: for them one is answered.
-    """
-    for order, (size, numbers, axes, kind, start) in itertools.product("<>", _HEADERS):
-        if len(content) >= size and struct.unpack_from(f"{order}i", content)[0] == size:
-            sizes = struct.unpack_from(f"{order}8{numbers}", content, axes)
-            datatype, bits = struct.unpack_from(f"{order}2h", content, kind)
-            first = int(struct.unpack_from(f"{order}{'f' if size == _NIFTI_1 else 'q'}", content, start)[0])
-            count = math.prod(sizes[1 : sizes[0] + 1])
-            if len(content) < first + count * bits // 8:
-                return None
-            stored = np.dtype(_FLOATS.get(datatype, "u1")).newbyteorder(order)
-            return np.frombuffer(content, stored, count if datatype in _FLOATS else 1, first)
-    return None
+        require_whole(path)
+    except UnreadableVolumeError as error:
+        raise CaseError(f"{name}: {error}") from error
 
 
 def _image(case: Case, role: Role) -> Volume:

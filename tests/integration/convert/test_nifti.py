@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,36 @@ def test_a_file_that_is_no_nifti_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.nii.gz").write_text("nothing")
     with pytest.raises(UnreadableVolumeError, match=r"text\.nii\.gz"):
         read_nifti(tmp_path / "text.nii.gz")
+
+
+def cut_in_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def with_another_checksum(content: bytes) -> bytes:
+    return content[:-8] + bytes(4) + content[-4:]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [("a.nii", cut_in_half), ("a.nii.gz", cut_in_half), ("a.nii.gz", with_another_checksum)]
+)
+def test_a_damaged_file_is_refused_where_itk_would_read_zeros(
+    tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / name
+    write_nifti(path, _volume())
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UnreadableVolumeError, match="damaged, cut off"):
+        read_nifti(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_voxels_that_are_no_numbers_are_refused_and_counted(tmp_path: Path, value: float) -> None:
+    array = np.ones((3, 4, 5), dtype=np.float32)
+    array[1, 2, 3] = array[0, 0, 0] = value
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(array), str(tmp_path / "a.nii.gz"))
+    with pytest.raises(UnreadableVolumeError, match="2 voxels that are NaN or infinite"):
+        read_nifti(tmp_path / "a.nii.gz")
 
 
 def test_enhancing_tumour_is_written_as_four_where_brats_wants_it(tmp_path: Path) -> None:
