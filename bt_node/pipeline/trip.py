@@ -48,8 +48,7 @@ class Models:
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """Where one study's instances lie, when its analysis began (kept for re-runs of the same input), and what was said
-    about it before."""
+    """Where one study's instances lie, when its analysis began (kept for re-runs), and what was said of it before."""
 
     paths: Mapping[str, Path]
     analysed_at: datetime
