@@ -38,7 +38,7 @@ def grouped(pictures: Pictures, *, known: bool = False) -> Grouping:
         pictures: one part of the data.
         known: the data names a patient or group for every picture; then nothing else counts.
     """
-    groups, words = list(getattr(pictures, "groups", pictures.names)), []
+    groups, words = list(pictures.groups), []
     if known:
         return Grouping(tuple(groups), "patients or groups that the data names")
     if pictures.source == "volumes" and groups == list(pictures.names):

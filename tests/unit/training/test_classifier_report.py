@@ -16,7 +16,7 @@ from PIL import Image
 from bt_node.domain.tumour import TumourType
 from bt_node.infer.classifier import load_classifier
 from bt_node.infer.networks.build import build_network
-from training.classifier import control
+from training.classifier import control, gradcam
 from training.classifier import evaluate as evaluation_module
 from training.classifier.calibration import HALVINGS, calibration_figures, cross_fitted_temperatures
 from training.classifier.control import FEATURES, THREE_TUMOURS, TUMOUR_OR_NONE, control_answers, control_figures
@@ -248,8 +248,6 @@ class SpotFinder(torch.nn.Module):
 
 
 def test_the_map_is_bright_where_the_network_looked_and_the_network_keeps_no_hooks(tmp_path: Path) -> None:
-    from training.classifier import gradcam
-
     network = SpotFinder()
     picture = torch.zeros(1, 3, SIDE, SIDE)
     picture[:, :, 4:12, 20:28] = 1.0
@@ -279,7 +277,11 @@ def test_a_run_becomes_a_report_a_card_and_a_manifest_that_tell_the_same_figures
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = recipe(mirror_average=True)
-    train, validation = pictures(6, 0), pictures(80, 1)
+    monkeypatch.setattr(gradcam, "WRONG", 2)
+    train, some = pictures(6, 0), pictures(12, 1)
+    # Four patients of each class, three pictures each: enough for intervals, few enough for a quick test.
+    patients = tuple(f"patient {place // 3}" for place in range(len(some)))
+    validation = Pictures(some.grey, some.labels, some.names, some.source, patients)
     device = torch.device("cpu")
     facts = {"split_sha256": "ab" * 32, "guard": {"patients": "unknown", "words": "Leakage guard: 7 pairs dropped."}}
     write_json(run / "data.json", facts)
