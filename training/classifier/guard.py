@@ -6,7 +6,8 @@ Two looks at the framed head (so that padding and matrix do not matter), in all 
    Zauner 2010, "Implementation and benchmarking of perceptual image hash functions"). A mirror image's transform is
    the same with every second sign changed, a transposed one's is transposed, so no picture is transformed twice.
 2. For pairs of close hashes, the correlation of the fine structure at equal local contrast: folds and vessels, not
-   skull and outline, in which heads agree.
+   skull and outline, in which heads agree; the best of shifts by up to two pixels, for a frame shifts a little where
+   recompression changes the rim.
 
 The thresholds were measured; docs/training.md tells how.
 """
@@ -21,19 +22,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.fft import dctn
+from scipy.fft import dctn, irfft2, rfft2
 
 from training.classifier.pictures import Bytes
 
 SIZE = 64  # pixels of the framed head that is compared
 # A pair is a copy if its bits differ in at most so many places and its fine structure correlates at least so much.
-MOST_BITS, LEAST_CORRELATION = 64, 0.72
+MOST_BITS, LEAST_CORRELATION = 76, 0.73
 _HASHED, _LOW = 32, 16  # pixels that are transformed; frequencies that are kept along each axis
 _COARSE, _FINE = 2.5, 0.5  # pixels: what is smoother is outline, what is finer is noise and JPEG
 _FLAT = 2.55  # greys: less contrast than this is not raised
-_BLOCK, _PAIRS = 512, 4096
+_SHIFTS = np.arange(-2, 3)  # pixels
+_BLOCK, _PAIRS = 512, 1024
 _Places = npt.NDArray[np.intp]
 _Floats = npt.NDArray[np.float32]
+_Waves = npt.NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,13 @@ def content_hashes(paths: Sequence[Path]) -> list[str]:
 def find_copies(heads: Bytes) -> list[Copy]:
     """All pairs of copies among framed heads (N, 64, 64), in order of their places; each pair in its best pose."""
     cosines, structure = _cosines(heads), _structure(heads)
-    there = _bits(cosines)
+    there, waves = _bits(cosines), _waves(structure)
     best: dict[tuple[int, int], Copy] = {}
     for pose in POSES:
         laid = _bits(pose.apply_to_frequencies(cosines))
-        laid_structure = np.asarray(pose.apply(structure), dtype=np.float32)
+        laid_waves = _waves(pose.apply(structure))
         for first, second, distance in _close(laid, there):
-            likeness = _correlations(laid_structure, structure, first, second)
+            likeness = _correlations(laid_waves[first], waves[second])
             for place in np.flatnonzero(likeness >= LEAST_CORRELATION):
                 pair = int(first[place]), int(second[place])
                 copy = Copy(*pair, int(distance[place]), float(likeness[place]), pose)
@@ -157,5 +160,12 @@ def _close(laid: _Floats, there: _Floats) -> Iterator[tuple[_Places, _Places, np
             yield rows[chosen] + start, columns[chosen], distances[rows[chosen], columns[chosen]]
 
 
-def _correlations(laid: _Floats, there: _Floats, first: _Places, second: _Places) -> _Floats:
-    return np.asarray(np.einsum("nyx,nyx->n", laid[first], there[second]), dtype=np.float32)
+def _waves(pictures: npt.NDArray[np.generic]) -> _Waves:
+    """Fourier transform of each picture; a product of two holds the correlations at all shifts."""
+    return np.asarray(rfft2(pictures), dtype=np.complex64)
+
+
+def _correlations(laid: _Waves, there: _Waves) -> _Floats:
+    """The best correlation of each pair (N) within the shifts that a frame may make."""
+    at_all_shifts = irfft2(laid * there.conj(), s=(SIZE, SIZE))
+    return np.asarray(at_all_shifts[:, _SHIFTS[:, None], _SHIFTS].max(axis=(1, 2)), dtype=np.float32)
