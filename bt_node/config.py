@@ -253,8 +253,8 @@ class Models(_Table):
     """Which model releases answer; each is a folder below `folder`."""
 
     folder: Path = Path("models")
-    segmenter: Name = "bt-segmenter-0.1"
-    classifier: Name = "bt-classifier-0.1"
+    segmenter: Name = "bt-segmenter-0.2"
+    classifier: Name = "bt-classifier-0.2"
 
 
 class Device(_Table):

@@ -137,7 +137,7 @@ def test_list_and_show_start_without_torch() -> None:
         "except SystemExit as ended: assert not ended.code\n"
         "assert 'torch' not in sys.modules"
     )
-    for arguments in (["models", "list"], ["models", "show", "bt-segmenter-0.1"]):
+    for arguments in (["models", "list"], ["models", "show", "bt-segmenter-0.2"]):
         ran = subprocess.run(
             [sys.executable, "-c", code.format(arguments=arguments)],
             cwd=REPOSITORY, capture_output=True, text=True, check=False,

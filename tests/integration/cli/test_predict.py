@@ -19,7 +19,7 @@ from bt_node.simulate.phantom import BratsCase, brats_like
 from bt_node.simulate.tumour import TumourShape
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-SHIPPED = REPOSITORY / "models" / "bt-segmenter-0.1"
+SHIPPED = REPOSITORY / "models" / "bt-segmenter-0.2"
 OPTIONS = {Role.T1: "--t1", Role.T1C: "--t1c", Role.T2: "--t2", Role.FLAIR: "--flair"}
 
 
