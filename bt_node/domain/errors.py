@@ -74,15 +74,16 @@ class RolesMissingError(Reject):
 
     Attributes:
         missing: the roles without a series.
-        one_of: whether any one of them would do; otherwise each is needed.
+        one_of: roles of which one alone would do; empty where each role is needed.
     """
 
     code = "roles-missing"
 
-    def __init__(self, missing: Sequence[str], series_seen: int, *, one_of: bool = False) -> None:
-        self.missing, self.one_of = tuple(missing), one_of
+    def __init__(self, missing: Sequence[str], series_seen: int, *, one_of: Sequence[str] = ()) -> None:
+        self.missing, self.one_of = tuple(missing), tuple(one_of)
+        at_least = f"; the release needs at least {' or '.join(self.one_of)}" if one_of else ""
         super().__init__(
-            f"No series found for {(' or ' if one_of else ', ').join(self.missing)} among {series_seen} series.",
+            f"No series found for {', '.join(self.missing)} among {series_seen} series{at_least}.",
             remedy="See set_aside in `bt-node jobs show` for the reason of each series; "
             "send the missing series and the study is taken up again.",
         )

@@ -239,7 +239,7 @@ class RoleAssignment:
         missing = tuple(role for role in roles if role in self.missing)
         seen = len(self.choices) + len(self.set_aside)
         if one_of and not set(one_of) - set(missing):
-            raise RolesMissingError([role.value for role in one_of], seen, one_of=True)
+            raise RolesMissingError([role.value for role in missing], seen, one_of=[role.value for role in one_of])
         if missing and not one_of:
             raise RolesMissingError([role.value for role in missing], seen)
         for ambiguity in self.ambiguous:

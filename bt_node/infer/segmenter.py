@@ -118,10 +118,9 @@ class Segmenter:
         return _exclusive(masks)
 
     def _stacked(self, inputs: Mapping[Role, ImageArray]) -> ImageArray:
-        lacking = self.input.lacking(inputs)
-        if lacking:
-            one_of = bool(self.needs_one_of)
-            raise RolesMissingError([role.value for role in lacking], len(inputs), one_of=one_of)
+        if self.input.lacking(inputs):
+            missing = [role.value for role in self.roles if role not in inputs]
+            raise RolesMissingError(missing, len(inputs), one_of=[role.value for role in self.needs_one_of])
         shape = next(inputs[role] for role in self.roles if role in inputs).shape
         image = np.zeros((len(self.roles), *shape), dtype=np.float32)
         for channel, role in zip(image, self.roles, strict=True):
