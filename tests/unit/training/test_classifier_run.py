@@ -52,8 +52,8 @@ gamma = 0.1
 epochs = {epochs}
 size = 32
 [optimiser]
-learning_rate = 1e-3
-warmup_steps = 4
+learning_rate = 2e-3
+warmup_steps = 10
 ema_decay = 0.9
 patience = 20
 """
@@ -100,7 +100,7 @@ def trainer(recipe: ClassifierRecipe, data_folder: Path, run: Path) -> Trainer:
 def test_the_three_commands_turn_a_folder_into_a_release_that_the_node_loads(
     tmp_path: Path, data_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    toy_recipe(tmp_path, epochs=16)
+    toy_recipe(tmp_path, epochs=20)
     shared = ["--recipe", f"{tmp_path}/recipe.toml", "--data", str(data_folder), "--run", f"{tmp_path}/run"]
     shared += ["--threads", "1", "--device", "cpu"]
     assert main(["classifier", "train", *shared]) == 0
@@ -108,7 +108,7 @@ def test_the_three_commands_turn_a_folder_into_a_release_that_the_node_loads(
     assert main(["classifier", "export", *shared, "--release", f"{tmp_path}/toy-1"]) == 0
 
     losses = [float(row["loss"]) for row in csv.DictReader(io.StringIO((tmp_path / "run/metrics.csv").read_text()))]
-    assert losses[-1] < losses[0] * 0.8
+    assert sum(losses[-4:]) < 0.85 * sum(losses[:4])
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["pictures"]["balanced_accuracy"] > 0.5  # chance is 0.25
 
