@@ -136,7 +136,8 @@ def _structure(heads: Bytes) -> _Floats:
     """Fine structure (N, 64, 64), mean 0 and length 1 each."""
     grey = heads.astype(np.float32)
     fine = grey - _smooth(grey, _COARSE)
-    fine = _smooth(fine / (np.sqrt(_smooth(fine**2, _COARSE)) + _FLAT), _FINE)
+    contrast = np.sqrt(_smooth(fine * fine, _COARSE)) + np.float32(_FLAT)
+    fine = _smooth(fine / contrast, _FINE)
     fine -= fine.mean(axis=(1, 2), keepdims=True)
     length = np.sqrt((fine**2).sum(axis=(1, 2), keepdims=True))
     return np.asarray(fine / np.maximum(length, 1e-6), dtype=np.float32)
