@@ -12,6 +12,7 @@ from bt_node.domain.errors import FilesMissingError
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import LabelMap
 from bt_node.infer.segmenter import Segmenter
+from bt_node.pipeline.outline import tumour_probabilities
 
 
 def segment_nifti(files: Mapping[Role, Path], segmenter: Segmenter, *, preprocessed: bool) -> LabelMap:
@@ -37,7 +38,7 @@ def segment_nifti(files: Mapping[Role, Path], segmenter: Segmenter, *, preproces
         raise FilesMissingError(segmenter.identity.name, [role.value for role in lacking], one_of=one_of)
     volumes = {role: read_nifti(path) for role, path in files.items()}
     prepared = prepare_preprocessed(volumes) if preprocessed else prepare(volumes)
-    probabilities = segmenter.predict({role: volume.array for role, volume in prepared.inputs.items()})
+    probabilities, _ = tumour_probabilities(prepared, segmenter)
     target = volumes[reference_role(volumes)].grid
     on_target = to_source_grid(probabilities, prepared.grid, target)
     return LabelMap(segmenter.decide(on_target, voxel_mm3=target.voxel_volume_mm3), target)

@@ -17,14 +17,17 @@ from bt_node.convert.prepare import PreparedStudy, prepare, reference_role
 from bt_node.convert.regrid import to_source_grid
 from bt_node.convert.stack import load_series
 from bt_node.domain.errors import ImplausibleResultError
+from bt_node.domain.geometry import ImageArray
 from bt_node.domain.result import EarlierReport, EncodedObject
 from bt_node.domain.study import Assigned, Role, RoleAssignment, StackedSeries
 from bt_node.domain.tumour import Findings, LabelMap
 from bt_node.encode.results import EncodeRequest, NodeIdentity, encode_results
 from bt_node.infer.classifier import Classifier
 from bt_node.infer.segmenter import Segmenter
+from bt_node.judge.bone import left_out
 from bt_node.judge.missing import assessable
 from bt_node.judge.verdict import Decision, judge_study
+from bt_node.pipeline.outline import tumour_probabilities
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.tumour_type import TypeAnswer, name_tumour_type
 
@@ -84,13 +87,14 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
     with record.stage("convert"):
         prepared = prepare({role: stack.volume for role, stack in stacks.items()})
     with record.stage("segment"):
-        labels, outline = _segment(prepared, reference, models.segmenter)
+        probabilities, bone_ml = tumour_probabilities(prepared, models.segmenter)
+        labels, outline = _labelled(probabilities, prepared, reference, models.segmenter)
     with record.stage("classify"):
         answer = name_tumour_type(prepared, outline, stacks, models.classifier)
     with record.stage("judge"):
         findings = _findings(labels, missing, answer, models)
         findings = _judge(findings, prepared, stacks)
-        findings = replace(findings, cautions=(*findings.cautions, *assignment.doubts))
+        findings = replace(findings, cautions=(*findings.cautions, *left_out(bone_ml), *assignment.doubts))
         record.note_findings(findings)
     with record.stage("encode"):
         evidence = _evidence(stacks, study.paths)
@@ -131,9 +135,10 @@ def _load(assignment: RoleAssignment, paths: Mapping[str, Path]) -> dict[Role, S
     return {role: load_series(choice.series, paths) for role, choice in assignment.choices.items()}
 
 
-def _segment(prepared: PreparedStudy, reference: StackedSeries, segmenter: Segmenter) -> tuple[LabelMap, LabelMap]:
+def _labelled(
+    probabilities: ImageArray, prepared: PreparedStudy, reference: StackedSeries, segmenter: Segmenter
+) -> tuple[LabelMap, LabelMap]:
     """Labels on the source grid, which count, and on the model's grid, for the choice of slices."""
-    probabilities = segmenter.predict({role: volume.array for role, volume in prepared.inputs.items()})
     on_source = to_source_grid(probabilities, prepared.grid, reference.grid)
     labels = LabelMap(segmenter.decide(on_source, voxel_mm3=reference.grid.voxel_volume_mm3), reference.grid)
     # A speck that is lost on the way to the source grid is not outlined, and guides no choice.
