@@ -14,9 +14,10 @@ from scipy import ndimage
 from bt_node.domain.geometry import BoolArray, ImageArray
 from bt_node.domain.study import Role
 
-# Median z-score below which a whole part is darker than tumours are, and mm (voxels of 1 mm) of the brain's rim. Of
-# the experts' parts in 15 BraTS cases none was dark on both: the lowest medians, -0.56 before and -0.56 after contrast,
-# are those of two that reach 34 and 39 mm deep. The part on one real head that this is for: -0.88, -1.49, within 8 mm.
+# Median z-score below which a whole part is darker than tumours are, and mm (voxels of 1 mm) of the brain's rim.
+# Of the experts' parts in 15 BraTS cases none was dark on both: the lowest medians, -0.56 before and -0.56 after
+# contrast, are those of two that reach 34 and 39 mm deep. The part on one real head that this is for: -0.88,
+# -1.49, within 8 mm.
 _DARK: Mapping[Role, float] = {Role.T1: -0.6, Role.T1C: -0.8}
 _RIM_MM = 12.0
 _MOST_OF_IT = 95.0  # per cent of a part that must lie in the rim
