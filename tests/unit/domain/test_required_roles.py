@@ -27,7 +27,7 @@ def test_a_release_that_can_do_without_is_told_what_is_missing() -> None:
 
 
 def test_a_study_without_any_of_the_main_sequences_is_refused() -> None:
-    with pytest.raises(RolesMissingError, match="No series found for T1, T1C, FLAIR .* at least FLAIR or T1C"):
+    with pytest.raises(RolesMissingError, match=r"No series found for T1, T1C, FLAIR .* at least FLAIR or T1C"):
         assignment(Role.T2).require(ALL, MAIN)
 
 
