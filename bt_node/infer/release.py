@@ -90,6 +90,9 @@ class SegmenterOutput(_Table):
     thresholds: tuple[Fraction, ...]  # probability above which a voxel belongs to the region of the same place
     min_component_ml: tuple[Millilitres, ...]  # smaller connected parts of the region are dropped
     min_region_ml: tuple[Millilitres, ...] = (0.0, 0.0, 0.0)  # a region that is smaller in all is dropped whole
+    # What the network's channels are: one for each nested region (sigmoid), or background, NCR, ED and ET, of which a
+    # voxel is one (softmax); these are summed to the regions.
+    channels: Literal["nested", "exclusive"] = "nested"
 
     @model_validator(mode="after")
     def _one_of_each(self) -> SegmenterOutput:
@@ -141,6 +144,12 @@ class SegmenterManifest(_ManifestBase):
     kind: Literal["segmenter"]
     input: SegmenterInput
     output: SegmenterOutput
+
+    @model_validator(mode="after")
+    def _members_answer_alike(self) -> SegmenterManifest:
+        if self.network.members > 1 and self.output.channels == "exclusive":
+            raise ValueError("several members need nested channels: their sigmoids are what is averaged")
+        return self
 
 
 class ClassifierManifest(_ManifestBase):

@@ -159,7 +159,16 @@ class Segmenter:
 
     def _window(self, window: Tensor) -> Tensor:
         logits: Tensor = self.network(window.contiguous(memory_format=torch.channels_last_3d))
-        return logits.float().sigmoid()
+        if self.output.channels == "nested":
+            return logits.float().sigmoid()
+        return nested_of(logits.float().softmax(dim=1))
+
+
+def nested_of(parts: Tensor) -> Tensor:
+    """Probabilities of background, NCR, ED and ET (N, 4, Z, Y, X) as those of WT, TC and ET (N, 3, Z, Y, X)."""
+    _, necrosis, oedema, enhancing = parts.unbind(dim=1)
+    core = necrosis + enhancing
+    return torch.stack([core + oedema, core, enhancing], dim=1)
 
 
 def load_segmenter(release: Release, device: torch.device) -> Segmenter:

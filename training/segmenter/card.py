@@ -30,6 +30,7 @@ _TABLE_NOTE = (
     "larger of both directions' 95th percentile of surface distances."
 )
 
+_LOSSES = {"dice+bce": "Dice plus cross-entropy", "dice": "Dice"}
 _SCHEDULES = {"cosine": "a cosine", "poly": "a power of the steps left"}
 
 
@@ -136,7 +137,7 @@ def _training(facts: Facts) -> str:
     return (
         f"`{training['command']}`\n\nStep {training['step']} of {training['steps_planned']} planned, "
         f"{sampling.batch} patches of {patch} voxels a step, "
-        f"{sampling.tumour_centred:.0%} of them around a tumour voxel. Dice plus binary cross-entropy{coarser}; "
+        f"{sampling.tumour_centred:.0%} of them around a tumour voxel. {_LOSSES[plan.loss]}{coarser}; "
         f"{plan.algorithm}, learning rate {plan.learning_rate:g} falling along {_SCHEDULES[plan.schedule]}; "
         f"released are weights averaged with decay {plan.ema_decay:g}, in half precision. "
         f"Chance of each distortion: {_distortions(recipe.augmentation)}."

@@ -114,4 +114,5 @@ def output_of(recipe: SegmenterRecipe) -> SegmenterOutput:
         thresholds=recipe.output.thresholds,
         min_component_ml=recipe.output.min_component_ml,
         min_region_ml=recipe.output.min_region_ml,
+        channels=recipe.output.channels,
     )

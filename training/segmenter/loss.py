@@ -1,4 +1,4 @@
-"""Dice plus binary cross-entropy on nested regions, at every level that answers, plus a VAE branch's loss."""
+"""Dice plus cross-entropy on nested regions or exclusive labels, at every level that answers, plus a VAE's loss."""
 
 from __future__ import annotations
 
@@ -12,13 +12,24 @@ _COARSER_COUNTS = 0.5  # weight of a level beside the next finer one (Isensee 20
 
 
 class RegionLoss(nn.Module):
-    """Mean over regions of (1 - soft Dice over the batch) plus mean binary cross-entropy of all voxels."""
+    """Mean over regions of (1 - soft Dice over the batch) plus mean cross-entropy of all voxels.
 
-    def __init__(self) -> None:
+    Args:
+        exclusive: the network's channels are background, NCR, ED and ET (softmax), not WT, TC and ET (sigmoid). Dice
+            is then that of the three parts.
+        cross_entropy: without it the loss is Dice alone, as in arXiv:1810.11654.
+    """
+
+    def __init__(self, *, exclusive: bool = False, cross_entropy: bool = True) -> None:
         super().__init__()
+        self._exclusive = exclusive
         # The batch is one volume, and one voxel of smoothing: a patch without a region then costs nothing by itself.
-        self._dice = DiceLoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0)
-        self._cross_entropy = nn.BCEWithLogitsLoss()
+        self._dice = DiceLoss(
+            sigmoid=not exclusive, softmax=exclusive, include_background=not exclusive, batch=True, smooth_nr=1.0,
+            smooth_dr=1.0,
+        )  # fmt: skip
+        terms = nn.CrossEntropyLoss() if exclusive else nn.BCEWithLogitsLoss()
+        self._cross_entropy = terms if cross_entropy else None
 
     def forward(self, output: Tensor | tuple[Tensor, Tensor] | list[Tensor], regions: Tensor) -> Tensor:
         """Loss of what a network answers while training against regions (batch, 3, Z, Y, X).
@@ -28,6 +39,8 @@ class RegionLoss(nn.Module):
                 with averaged regions and weighted 1, 1/2, 1/4 of their sum; or (logits, VAE loss).
             regions: float32, 0 or 1.
         """
+        if self._exclusive:
+            regions = parts_of(regions)
         if isinstance(output, tuple):
             logits, extra = output
             return self._at_one_level(logits, regions) + _VAE_WEIGHT * extra.float()
@@ -41,5 +54,11 @@ class RegionLoss(nn.Module):
 
     def _at_one_level(self, logits: Tensor, regions: Tensor) -> Tensor:
         logits = logits.float()
-        loss: Tensor = self._dice(logits, regions) + self._cross_entropy(logits, regions)
-        return loss
+        loss: Tensor = self._dice(logits, regions)
+        return loss if self._cross_entropy is None else loss + self._cross_entropy(logits, regions)
+
+
+def parts_of(regions: Tensor) -> Tensor:
+    """Nested regions WT, TC, ET (N, 3, Z, Y, X) as background, NCR, ED, ET (N, 4, Z, Y, X), 0 or 1."""
+    whole, core, enhancing = regions.unbind(dim=1)
+    return torch.stack([1 - whole, core - enhancing, whole - core, enhancing], dim=1)

@@ -95,6 +95,7 @@ class OptimiserRecipe(_Table):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     checkpoint_every: Positive = 50
     validate_every: Positive = 100
+    loss: Literal["dice+bce", "dice"] = "dice+bce"  # cross-entropy of exclusive labels is over the four of them
     compile: bool = False  # torch.compile, on CUDA only: pays after some hundred steps
 
 
@@ -104,6 +105,7 @@ class OutputRecipe(_Table):
     thresholds: tuple[float, float, float] = (0.5, 0.5, 0.5)
     min_component_ml: tuple[float, float, float] = (0.0, 0.0, 0.0)
     min_region_ml: tuple[float, float, float] = (0.0, 0.0, 0.0)  # a region that is smaller in all is dropped whole
+    channels: Literal["nested", "exclusive"] = "nested"  # WT, TC, ET; or background, NCR, ED, ET (out_channels = 4)
     window: tuple[Positive, Positive, Positive]  # sliding window of the release, (Z, Y, X) voxels
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5  # of neighbouring windows
     flips: tuple[Literal["Z", "Y", "X"], ...] = ()  # mirrored as well and averaged: 2 ** len(flips) times the work
@@ -130,6 +132,13 @@ class SegmenterRecipe(_Table):
         patch = arguments.get("patch")
         if self.network.architecture == "segresnet_vae" and patch and tuple(patch) != self.sampling.patch:
             raise ValueError(f"network.arguments.patch {patch} must be sampling.patch {list(self.sampling.patch)}")
+        return self
+
+    @model_validator(mode="after")
+    def _as_many_channels_as_labels(self) -> Self:
+        wanted = {"nested": 3, "exclusive": 4}[self.output.channels]
+        if self.network.arguments.get("out_channels", wanted) != wanted:
+            raise ValueError(f"[output] channels = {self.output.channels!r} needs out_channels = {wanted}")
         return self
 
 

@@ -100,7 +100,9 @@ class Trainer:
         self._forward: Callable[[Tensor], Any] = self._network
         if recipe.optimiser.compile and device.type == "cuda":  # compiling for the processor costs more than it saves
             self._forward = torch.compile(self._network)
-        self._loss = RegionLoss()
+        self._loss = RegionLoss(
+            exclusive=recipe.output.channels == "exclusive", cross_entropy=recipe.optimiser.loss == "dice+bce"
+        )
 
     @property
     def parameters(self) -> int:

@@ -196,3 +196,30 @@ def test_smallest_regions_have_one_entry_for_each_region(
 ) -> None:
     with pytest.raises(ReleaseError, match="min_region_ml"):
         make_release(output=segmenter_manifest["output"] | {"min_region_ml": [0.1]})
+
+
+def test_exclusive_labels_of_a_release_become_probabilities_of_nested_regions(
+    tmp_path: Path, segmenter_manifest: dict[str, Any]
+) -> None:
+    arguments = segmenter_manifest["network"]["arguments"] | {"out_channels": 4}
+    output = segmenter_manifest["output"] | {"channels": "exclusive"}
+    tables = {"network": {"architecture": "unet", "arguments": arguments}, "output": output}
+    release = write_release(tmp_path / "four", segmenter_manifest | tables, tiny_weights(3, arguments), "card")
+    segmenter, head = load_segmenter(release, CPU), a_head((16, 16, 16))
+    whole, core, enhancing = segmenter.predict(head)
+    assert ((whole >= core) & (core >= enhancing)).all()
+    with torch.inference_mode():
+        image = torch.from_numpy(np.stack([head[role] for role in segmenter.roles]))[None]
+        background, necrosis, _, et = segmenter.network(image)[0].softmax(dim=0).numpy()
+    np.testing.assert_allclose(whole, 1 - background, atol=1e-5)
+    np.testing.assert_allclose(core, necrosis + et, atol=1e-5)
+    np.testing.assert_allclose(enhancing, et, atol=1e-5)
+
+
+def test_several_members_with_exclusive_labels_are_refused(
+    make_release: Callable[..., Release], segmenter_manifest: dict[str, Any]
+) -> None:
+    network = segmenter_manifest["network"] | {"members": 2}
+    output = segmenter_manifest["output"] | {"channels": "exclusive"}
+    with pytest.raises(ReleaseError, match="several members need nested channels"):
+        make_release(network=network, output=output)

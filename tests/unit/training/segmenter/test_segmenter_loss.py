@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.segmenter.loss import RegionLoss
+from bt_node.infer.segmenter import nested_of
+from training.segmenter.loss import RegionLoss, parts_of
 
 
 def a_cube() -> torch.Tensor:
@@ -39,3 +40,35 @@ def test_the_vae_branch_counts_a_tenth() -> None:
     without = loss(logits_of(regions), regions)
     with_branch = loss((logits_of(regions), torch.tensor(3.0)), regions)
     assert float(with_branch - without) == pytest.approx(0.3, rel=1e-4)
+
+
+def nested_cubes() -> torch.Tensor:
+    regions = torch.zeros(1, 3, 16, 16, 16)
+    for channel, margin in enumerate((2, 4, 6)):
+        regions[:, channel, margin:-margin, margin:-margin, margin:-margin] = 1.0
+    return regions
+
+
+def test_parts_are_one_each_and_sum_up_to_the_regions_again() -> None:
+    parts = parts_of(nested_cubes())
+    assert torch.equal(parts.sum(dim=1), torch.ones(1, 16, 16, 16))
+    assert parts[0, :, 2, 2, 2].tolist() == [0, 0, 1, 0]  # oedema
+    assert parts[0, :, 4, 4, 4].tolist() == [0, 1, 0, 0]  # necrotic core
+    assert parts[0, :, 8, 8, 8].tolist() == [0, 0, 0, 1]  # enhancing
+    assert torch.equal(nested_of(parts), nested_cubes())
+
+
+def test_exclusive_labels_cost_by_the_same_rule() -> None:
+    regions, loss = nested_cubes(), RegionLoss(exclusive=True)
+    right = parts_of(regions) * 24
+    assert loss(right, regions) < 0.02
+    swapped = right[:, [0, 2, 1, 3]]  # oedema and necrosis exchanged
+    assert loss(swapped, regions) > 1
+    assert loss([right, right[:, :, ::2, ::2, ::2]], regions) < 0.2
+
+
+def test_dice_alone_leaves_the_cross_entropy_out() -> None:
+    regions = a_cube()
+    unsure = torch.zeros_like(regions)
+    difference = RegionLoss()(unsure, regions) - RegionLoss(cross_entropy=False)(unsure, regions)
+    assert float(difference) == pytest.approx(float(torch.tensor(2.0).log()), rel=1e-4)
