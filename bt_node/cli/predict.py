@@ -58,7 +58,7 @@ def segmentation(
     segmenter = load_segmenter(release, choose_device(config.device.name))
     given = {Role.T1: t1, Role.T1C: t1c, Role.T2: t2, Role.FLAIR: flair}
     files = {role: path for role, path in given.items() if path is not None}
-    found = segment_nifti(files, segmenter, preprocessed=preprocessed)
+    found, cautions = segment_nifti(files, segmenter, preprocessed=preprocessed)
     write_nifti_labels(output, found, enhancing=4 if labels is LabelScheme.UNTIL_2021 else 3)
     missing = [role for role in segmenter.roles if role not in files]
     sure = assessable(missing)
@@ -66,7 +66,7 @@ def segmentation(
         (region.value, f"{found.volume_ml(region):.2f}{'' if region in sure else ' (a guess)'}") for region in Region
     ]
     print_table("For research use only, not for diagnosis.", ("region", "ml"), volumes)
-    for sentence in what_it_means(missing):
+    for sentence in (*what_it_means(missing), *cautions):
         typer.echo(f"Caution: {sentence}")
     if len(sure) < len(Region):
         typer.echo(

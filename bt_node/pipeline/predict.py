@@ -12,10 +12,13 @@ from bt_node.domain.errors import FilesMissingError
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import LabelMap
 from bt_node.infer.segmenter import Segmenter
+from bt_node.judge.bone import left_out
 from bt_node.pipeline.outline import tumour_probabilities
 
 
-def segment_nifti(files: Mapping[Role, Path], segmenter: Segmenter, *, preprocessed: bool) -> LabelMap:
+def segment_nifti(
+    files: Mapping[Role, Path], segmenter: Segmenter, *, preprocessed: bool
+) -> tuple[LabelMap, tuple[str, ...]]:
     """Outline the tumour on NIfTI files.
 
     Args:
@@ -26,8 +29,9 @@ def segment_nifti(files: Mapping[Role, Path], segmenter: Segmenter, *, preproces
             clinical study: registered to the T1c (without one: FLAIR, T2, T1), masked, resampled.
 
     Returns:
-        Labels 0-3 on the grid of the T1c file, or of what stands in for it. They are what the network draws: without
-        T1c the parts of the tumour are guessed by it (`bt_node.judge.missing`).
+        Labels 0-3 on the grid of the T1c file, or of what stands in for it, and cautions. Labels are what the network
+        draws: without T1c the parts of the tumour are guessed by it (`bt_node.judge.missing`). Of heads, what it drew
+        on bone is left out, and a caution says so; a stripped brain has none.
 
     Raises:
         FilesMissingError: the release cannot answer on so few sequences.
@@ -38,7 +42,11 @@ def segment_nifti(files: Mapping[Role, Path], segmenter: Segmenter, *, preproces
         raise FilesMissingError(segmenter.identity.name, [role.value for role in lacking], one_of=one_of)
     volumes = {role: read_nifti(path) for role, path in files.items()}
     prepared = prepare_preprocessed(volumes) if preprocessed else prepare(volumes)
-    probabilities, _ = tumour_probabilities(prepared, segmenter)
+    if preprocessed:
+        probabilities, bone_ml = segmenter.predict({r: volume.array for r, volume in prepared.inputs.items()}), 0.0
+    else:
+        probabilities, bone_ml = tumour_probabilities(prepared, segmenter)
     target = volumes[reference_role(volumes)].grid
     on_target = to_source_grid(probabilities, prepared.grid, target)
-    return LabelMap(segmenter.decide(on_target, voxel_mm3=target.voxel_volume_mm3), target)
+    labels = segmenter.decide(on_target, voxel_mm3=target.voxel_volume_mm3)
+    return LabelMap(labels, target), left_out(bone_ml)

@@ -181,11 +181,12 @@ class Trainer:
         rate = self._learning_rate((epoch + 1) * self.steps_per_epoch - 1)
         logits = self._averaged_logits(self.data.validation, size)
         labels = self.data.validation.labels
+        three = three_class_balanced_accuracy(logits, labels)
         row = {
             "learning_rate": rate,
             "val_nll": negative_log_likelihood(logits, labels),
             "val_balanced": balanced_accuracy(labels, logits.argmax(axis=1)),
-            "val_three_tumours": three_class_balanced_accuracy(logits, labels) or math.nan,
+            "val_three_tumours": math.nan if three is None else three,
         }
         if self.data.validation_slices is not None:
             slices = self.data.validation_slices

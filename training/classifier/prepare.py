@@ -113,8 +113,9 @@ def _split_of_run(
     guard = _guard_facts(found, final, verdict, way_out, drawn=drawn)
     facts = {**known, "split_sha256": split_hash(final), "guard": guard}
     print(guard["words"], flush=True)
-    write_json(run / DATA, facts)
+    # The split first: facts without a split would pass for a run from before the guard.
     write_split(run / TABLE, folder, final)
+    write_json(run / DATA, facts)
     return final, facts
 
 

@@ -106,7 +106,7 @@ def _manifest(folds: Sequence[Fold], reads: SegmenterInput, tuning: Tuning | Non
         "validation_cases": [case.name for fold in folds for case in fold.validation],
         "training_case_hashes": hashes_of(trained),
         "split_sha256": first.split.sha256 if len(folds) == 1 else [fold.split.sha256 for fold in folds],
-        "command": "python -m training segmenter train --recipe training/recipes/segmenter.toml",
+        "command": "python -m training segmenter train --recipe RECIPE --data DIR --run DIR",
         "seed": recipe.seed,
         "step": min(fold.step for fold in folds),
         "steps_planned": recipe.optimiser.steps,

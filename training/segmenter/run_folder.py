@@ -55,18 +55,22 @@ def draw_split(recipe: SegmenterRecipe, cases: Sequence[Case]) -> Split:
     return split_by_patient(patient_of, plan.validation_cases or 1, recipe.seed)
 
 
-def claim_run_folder(run: Path, recipe: SegmenterRecipe, split: Split) -> None:
-    """Write recipe and split into a new run folder; in an old one they must be the same.
+def check_run_folder(run: Path, recipe: SegmenterRecipe, split: Split) -> None:
+    """Make sure that a run folder, if it is in use, belongs to this recipe and this split.
 
     Raises:
-        RunMismatchError: they are not.
+        RunMismatchError: it does not.
     """
     mine = recipe.model_dump(mode="json")
     if (run / RECIPE).exists() and hash_of(_stored_recipe(run).model_dump(mode="json")) != hash_of(mine):
         raise RunMismatchError(f"{run} was begun with another recipe; take a new run folder")
     if (run / SPLIT).exists() and read_split(run).sha256 != split.sha256:
         raise RunMismatchError(f"{run} was begun with other cases; take a new run folder")
-    write_json(run / RECIPE, mine)
+
+
+def claim_run_folder(run: Path, recipe: SegmenterRecipe, split: Split) -> None:
+    """Write recipe and split: from now on the folder is this run's. Not before the data was found fit for it."""
+    write_json(run / RECIPE, recipe.model_dump(mode="json"))
     write_json(
         run / SPLIT, {"training": split.training, "validation": split.validation, "split_sha256": split.sha256}
     )

@@ -32,6 +32,7 @@ from training.segmenter.run_folder import (
     RunMismatchError,
     TrainingData,
     cases_of,
+    check_run_folder,
     claim_run_folder,
     draw_split,
     load_data,
@@ -77,13 +78,14 @@ def train(recipe: SegmenterRecipe, data: Path, run: Path, device: torch.device) 
     run.mkdir(parents=True, exist_ok=True)
     found = cases_of(recipe.data, data)
     split = draw_split(recipe, found.cases)
-    claim_run_folder(run, recipe, split)
+    check_run_folder(run, recipe, split)
     trainer = Trainer(recipe, device)
     print(f"{len(found.cases)} cases in the {found.layout} layout", *found.notes, sep="\n")
     print(plan_in_words(recipe, split, trainer.parameters, device, run), flush=True)
     trainer.resume(run / CHECKPOINT)
     prepared = load_data(found.cases, split, recipe, run)
     check_no_leak(prepared.training, prepared.validation)
+    claim_run_folder(run, recipe, split)
     trainer.run(prepared, run)
 
 
