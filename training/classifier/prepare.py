@@ -31,7 +31,8 @@ from training.classifier.splitting import (
 from training.classifier.tables import read_table
 from training.classifier.volumes import load_slices
 from training.runs import read_json, write_json
-from training.segmenter.cases import find_brats2018, split_by_case
+from training.segmenter.cases import find_brats2018
+from training.segmenter.split import split_by_patient
 
 DATA = "data.json"
 _IN_VOLUMES = (TumourType.GLIOMA, TumourType.NONE)
@@ -63,7 +64,8 @@ def load_data(
         return Data(train, validation), facts
     volumes = recipe.data.volumes
     cases = {case.name: case for case in find_brats2018(folder / volumes.folder)}
-    by_case = split_by_case(sorted(cases), volumes.validation_cases, volumes.split_seed)
+    patient_of = {name: case.group for name, case in cases.items()}
+    by_case = split_by_patient(patient_of, volumes.validation_cases, volumes.split_seed)
     slices = [
         load_slices([cases[name] for name in names], volumes, size, recipe.seed, cache)
         for names in (by_case.training, by_case.validation)
