@@ -48,12 +48,15 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB; skips where this process may not mount one (faults are injected elsewhere)."""
+    """A file system of 1 MiB; none may be mounted: skip, or failure where BT_NODE_REQUIRE_PEERS=1 (as in CI)."""
     folder = tmp_path / "small-disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a file system needs root")
+        message = "mounting a file system needs root"
+        if os.environ.get("BT_NODE_REQUIRE_PEERS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
     try:
         yield folder
     finally:
