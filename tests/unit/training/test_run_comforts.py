@@ -21,7 +21,7 @@ from training.segmenter.optimise import learning_rate, make_optimiser
 from training.segmenter.outlook import peak_memory
 from training.segmenter.reading import read_images, read_labels
 from training.segmenter.recipe import RecipeError, SegmenterRecipe, read_recipe, with_architecture, with_fold
-from training.segmenter.run_folder import RunMismatchError, claim_run_folder, draw_split
+from training.segmenter.run_folder import RunMismatchError, check_run_folder, claim_run_folder, draw_split
 from training.segmenter.split import Split
 from training.segmenter.toy import write_toy_cases
 
@@ -55,14 +55,11 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_training_command_on_a_full_disk_ends_with_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in "ABCD":
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for suffix in ("t1", "t1ce", "t2", "flair", "seg"):
-            (tmp_path / "data" / name / f"{name}_{suffix}.nii.gz").touch()
+    write_toy_cases(tmp_path / "data", 2)
     arguments = ["--recipe", str(RECIPES / "segmenter-toy.toml"), "--data", str(tmp_path / "data")]
     assert main(["segmenter", "train", *arguments, "--run", str(tmp_path / "run"), "--device", "cpu"]) == 2
     assert "No space is left on the disk" in capsys.readouterr().err
-    assert list((tmp_path / "run").iterdir()) == []
+    assert [path for path in (tmp_path / "run").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.usefixtures("full_disk")
@@ -113,9 +110,11 @@ def test_a_run_from_before_the_newest_keys_is_still_the_same_run(tmp_path: Path)
         line for line in stored.splitlines() if '"schedule"' not in line and '"label_scheme"' not in line
     )
     (tmp_path / "recipe.json").write_text(older, encoding="utf-8")
-    claim_run_folder(tmp_path, recipe, split)
+    check_run_folder(tmp_path, recipe, split)
     with pytest.raises(RunMismatchError, match="another recipe"):
-        claim_run_folder(tmp_path, with_architecture(recipe, "segresnet"), split)
+        check_run_folder(tmp_path, with_architecture(recipe, "segresnet"), split)
+    with pytest.raises(RunMismatchError, match="other cases"):
+        check_run_folder(tmp_path, recipe, Split(("b",), ("a",)))
 
 
 @pytest.mark.parametrize(
