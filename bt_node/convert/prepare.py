@@ -99,7 +99,7 @@ def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
     for role, volume in volumes.items():
         if not volume.grid.is_close(volumes[reference].grid, _GRID_TOLERANCE_MM):
             raise RegistrationError(role.value, f"preprocessed input must share the grid of {reference.value}.")
-    heads = {role: _along_patient_axes(volume) for role, volume in volumes.items()}
+    heads = {role: along_patient_axes(volume) for role, volume in volumes.items()}
     grid = heads[reference].grid
     brain = Mask(np.any([volume.array != 0 for volume in heads.values()], axis=0), grid)
     check_plausible(brain)
@@ -166,7 +166,7 @@ def _levels(grid: Grid, first: int, last: int) -> Grid:
     return Grid((last - first + 1, *grid.shape[1:]), grid.spacing, (float(x), float(y), float(z)), grid.direction)
 
 
-def _along_patient_axes(volume: Volume) -> Volume:
+def along_patient_axes(volume: Volume) -> Volume:
     """Axes permuted and flipped to right-left, anterior-posterior, inferior-superior; resampled only if still off."""
     turned = itk_to_volume(sitk.DICOMOrient(volume_to_itk(volume), "LPS"))
     grid = turned.grid

@@ -29,10 +29,9 @@ from training.classifier.splitting import (
     write_split,
 )
 from training.classifier.tables import read_table
-from training.classifier.volumes import load_slices
+from training.classifier.volume_split import split_of_volumes
+from training.classifier.volumes import find_volumes, load_slices
 from training.runs import read_json, write_json
-from training.segmenter.cases import find_brats2018
-from training.segmenter.split import split_by_patient
 
 DATA = "data.json"
 _IN_VOLUMES = (TumourType.GLIOMA, TumourType.NONE)
@@ -63,14 +62,14 @@ def load_data(
     if recipe.data.volumes is None:
         return Data(train, validation), facts
     volumes = recipe.data.volumes
-    cases = {case.name: case for case in find_brats2018(folder / volumes.folder)}
-    patient_of = {name: case.group for name, case in cases.items()}
-    by_case = split_by_patient(patient_of, volumes.validation_cases, volumes.split_seed)
+    cases = {case.name: case for case in find_volumes(folder / volumes.folder, volumes)}
+    way_out = on_leak or OnLeak(recipe.data.on_leak)
+    by_case, facts = split_of_volumes(tuple(cases.values()), volumes, way_out, facts)
+    write_json(cache.parent / DATA, facts)
     slices = [
         load_slices([cases[name] for name in names], volumes, size, recipe.seed, cache)
         for names in (by_case.training, by_case.validation)
     ]
-    facts |= {"volumes_split_sha256": by_case.sha256, "validation_cases": list(by_case.validation)}
     return Data(train, validation, *slices), facts
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from training.segmenter.case import LabelScheme, Layout
+
 Chance = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -35,6 +37,8 @@ class VolumesRecipe(_Table):
     """`[data.volumes]`: slices of labelled volumes, as gliomas and as negatives of the same source."""
 
     folder: str = "segmentation"
+    layout: Layout = "auto"  # as in the segmenter's recipe
+    label_scheme: LabelScheme | None = None  # None: as the layout usually has it
     validation_cases: Positive = 3
     split_seed: int = 20181  # the segmenter's, so that both models keep the same cases apart
     spacing_mm: Positive = 4  # between slices that are taken

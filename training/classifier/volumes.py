@@ -16,20 +16,23 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from bt_node.convert.nifti import read_nifti
-from bt_node.domain.geometry import BoolArray, ImageArray
+from bt_node.convert.intensity import zscore_inside
+from bt_node.convert.prepare import along_patient_axes
+from bt_node.domain.geometry import BoolArray, ImageArray, LabelArray
 from bt_node.domain.study import Role
-from bt_node.domain.tumour import TumourType
+from bt_node.domain.tumour import LABEL_OF, Region, TumourType
 from bt_node.infer.picture import frame_head
 from training.classifier.framing import save_array
 from training.classifier.heads import wrap_in_head
 from training.classifier.pictures import CLASSES, Bytes, DataError, Pictures, to_bytes
 from training.classifier.recipe import VolumesRecipe
 from training.runs import hash_of
-from training.segmenter.cases import Case
+from training.segmenter.case import Case, CaseError
+from training.segmenter.cases import find_cases
+from training.segmenter.reading import onto_grid, read_images, read_labels
 
 _PLANES = ("axial", "coronal", "sagittal")  # the axis of (Z, Y, X) that is fixed: 0, 1, 2
-_OEDEMA = 2
+_OEDEMA = LABEL_OF[Region.ED]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,51 @@ class LabelledSlice:
     name: str
     picture: ImageArray
     kind: TumourType
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledT1c:
+    """The T1c of one case and its labels, both (Z, Y, X), 1 mm, LPS.
+
+    Attributes:
+        name: the case.
+        t1c: intensities, 0 outside the brain.
+        labels: 0, 1 NCR, 2 ED, 3 ET.
+    """
+
+    name: str
+    t1c: ImageArray
+    labels: LabelArray
+
+    @property
+    def inputs(self) -> ImageArray:
+        """The brain as one sequence of z-scores (1, Z, Y, X), cropped: what cases are compared by."""
+        brain = self.t1c > 0
+        box = tuple(slice(int(hit.min()), int(hit.max()) + 1) for hit in np.nonzero(brain))
+        return zscore_inside(self.t1c, brain)[box][None]
+
+
+def find_volumes(folder: Path, wanted: VolumesRecipe) -> tuple[Case, ...]:
+    """The cases with a T1c and labels, in any layout that the segmenter's training reads.
+
+    Raises:
+        CaseError: see `find_cases`.
+    """
+    return find_cases(folder, wanted.layout, (Role.T1C,), wanted.label_scheme).cases
+
+
+def read_volume(case: Case) -> LabelledT1c:
+    """Read, check and turn one case.
+
+    Raises:
+        CaseError: a file is damaged or empty, a label is unknown, or the two grids differ.
+    """
+    image = read_images(case, (Role.T1C,))[Role.T1C]
+    raw, grid, _ = read_labels(case)
+    turned = along_patient_axes(image)
+    if not (turned.array > 0).any():
+        raise CaseError(f"{case.name}: the T1c holds nothing above 0")
+    return LabelledT1c(case.name, turned.array, onto_grid(case.name, raw, grid, image.grid, turned.grid))
 
 
 def load_slices(cases: Sequence[Case], wanted: VolumesRecipe, size: int, seed: int, cache: Path) -> Pictures:
@@ -99,8 +147,8 @@ def _names(cases: Sequence[Case], wanted: VolumesRecipe) -> list[str]:
 
 
 def _slices_of(case: Case, wanted: VolumesRecipe) -> Iterator[LabelledSlice]:
-    t1c, tumour = read_nifti(case.images[Role.T1C]), read_nifti(case.labels)
-    return cut_slices(case.name, t1c.array, tumour.array, wanted)
+    volume = read_volume(case)
+    return cut_slices(case.name, volume.t1c, volume.labels, wanted)
 
 
 def _called(cut: LabelledSlice, wanted: VolumesRecipe) -> list[str]:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from bt_node.domain.study import Role
+
+Layout = Literal["brats2018", "brats2020", "brats2021", "brats2023", "decathlon", "table", "auto"]
 
 
 class CaseError(ValueError):

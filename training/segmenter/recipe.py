@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bt_node.domain.study import Role
-from training.segmenter.case import LabelScheme
+from training.segmenter.case import LabelScheme, Layout
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -31,7 +31,7 @@ class DataRecipe(_Table):
     of cases or patients), or `folds` and `fold`.
     """
 
-    layout: Literal["brats2018", "brats2020", "brats2021", "brats2023", "decathlon", "table", "auto"] = "brats2018"
+    layout: Layout = "brats2018"
     label_scheme: LabelScheme | None = None  # None: as the layout usually has it
     description: str  # for manifest and model card
     citation: str
