@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,10 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
+from bt_node.simulate.fake_index import matches
+
 _VERIFICATION = "1.2.840.10008.1.1"
+_STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 _ALL_SYNTAXES = (
     "1.2.840.10008.1.2.1",  # Explicit VR Little Endian first: the acceptor's order decides
     "1.2.840.10008.1.2",
@@ -47,7 +50,10 @@ class Faults:
         status_for: SOPInstanceUID -> status, for single objects.
         times: after so many faulty answers or drops it behaves; None is for ever.
         drop_after_bytes: reset the connection when an association has sent so many bytes.
-        answer_after_seconds: wait so long before each C-STORE answer.
+        answer_after_seconds: wait so long before each answer to C-STORE or C-FIND.
+        find_status: end each C-FIND with this status, without a match.
+        no_counts: leave NumberOfSeriesRelatedInstances empty, as many archives do.
+        counts: SeriesInstanceUID -> number of instances that it claims to have.
     """
 
     refuse_association: bool = False
@@ -58,10 +64,13 @@ class Faults:
     times: int | None = None
     drop_after_bytes: int | None = None
     answer_after_seconds: float = 0.0
+    find_status: int = 0x0000
+    no_counts: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 class FakePacs:
-    """A C-ECHO and C-STORE SCP on loopback.
+    """A C-ECHO, C-STORE and C-FIND (Study Root) SCP on loopback.
 
     Use as a context manager, or call `start` and `stop`. `faults` may be set anew at any time and holds for
     associations that begin after that.
@@ -74,6 +83,7 @@ class FakePacs:
         self.folder = folder
         self.associations = 0
         self.store_requests = 0
+        self.find_requests = 0
         self.calling_ae_titles: list[str] = []
         self._wanted_port = port
         self._faults = faults or Faults()
@@ -96,6 +106,7 @@ class FakePacs:
             evt_handlers=[
                 (evt.EVT_C_STORE, self._on_store),
                 (evt.EVT_C_ECHO, lambda _event: 0x0000),
+                (evt.EVT_C_FIND, self._on_find),
                 (evt.EVT_REQUESTED, self._on_request),
                 (evt.EVT_DATA_RECV, self._on_data),
             ],
@@ -158,6 +169,11 @@ class FakePacs:
         """All objects, in order of arrival."""
         return [self.dataset(uid) for uid in self.sop_instance_uids]
 
+    def take(self, *paths: Path) -> None:
+        """Put files into it, as if they had been stored long ago."""
+        for path in paths:
+            self._keep(str(dcmread(path, stop_before_pixels=True).SOPInstanceUID), path.read_bytes())
+
     def wait_for(self, count: int, timeout_s: float) -> bool:
         """Wait until it keeps at least `count` objects; False when the time is over first."""
         with self._news:
@@ -200,6 +216,18 @@ class FakePacs:
             self._keep(uid, event.encoded_dataset())
         return status
 
+    def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        with self._news:
+            self.find_requests += 1
+        faults = self._faults
+        if faults.find_status and self._may_misbehave():
+            time.sleep(faults.answer_after_seconds)
+            yield faults.find_status, None
+            return
+        for match in matches(event.identifier, self.datasets(), counts=faults.counts, no_counts=faults.no_counts):
+            time.sleep(faults.answer_after_seconds)
+            yield 0xFF00, match
+
     def _keep(self, uid: str, content: bytes) -> None:
         with self._news:
             self._kept[uid] = content
@@ -220,4 +248,5 @@ def _contexts(faults: Faults) -> list[PresentationContext]:
     wanted: Iterable[str] = (str(context.abstract_syntax) for context in AllStoragePresentationContexts)
     syntaxes = list(faults.only_syntaxes or _ALL_SYNTAXES)
     storage = [build_context(uid, syntaxes) for uid in wanted if uid not in faults.refused_sop_classes]
-    return [*storage, build_context(_VERIFICATION)]
+    find = [build_context(uid) for uid in (_STUDY_ROOT_FIND,) if uid not in faults.refused_sop_classes]
+    return [*storage, *find, build_context(_VERIFICATION)]

@@ -1,0 +1,146 @@
+"""Asking a source how much it has of a study: fake PACS, Orthanc, dcmtk's dcmqrscp, and sources that do not tell."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from dicom_builder import STUDY_UID, oblique_grid, ramp_volume, write_series
+from orthanc import OrthancServer
+
+from bt_node.deliver.folder import find_files
+from bt_node.deliver.inquire import ask_source
+from bt_node.deliver.peer import Peer
+from bt_node.deliver.send import echo, send
+from bt_node.domain.completeness import SourceAnswer
+from bt_node.simulate.fake_pacs import FakePacs, Faults
+from bt_node.simulate.node_process import end_process, free_port
+
+ME = "BT_NODE"
+SLICES = {7: 4, 9: 6}  # SeriesNumber -> slices
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two MR series of one study."""
+    made = tmp_path_factory.mktemp("study")
+    for number, slices in SLICES.items():
+        write_series(made, ramp_volume(oblique_grid((slices, 8, 8))), series_number=number, PatientName="Doe^Jane")
+    return made
+
+
+@pytest.fixture
+def source(pacs: FakePacs, files: Path) -> FakePacs:
+    """A fake PACS that has the study."""
+    pacs.take(*sorted(files.glob("*.dcm")))
+    return pacs
+
+
+def ask(source: Peer, seconds: float = 10.0) -> SourceAnswer:
+    return ask_source(source, ME, STUDY_UID, seconds)
+
+
+def told(answer: SourceAnswer) -> dict[int | None, int | None]:
+    assert answer.trouble == ""
+    return {series.series_number: series.instances for series in answer.series}
+
+
+def test_a_source_tells_the_instances_of_each_series(source: FakePacs, fake_peer: Peer) -> None:
+    answer = ask(fake_peer)
+    assert told(answer) == SLICES
+    assert source.find_requests == 1
+    assert {(series.modality, series.counted) for series in answer.series} == {("MR", False)}
+
+
+def test_where_it_gives_no_numbers_the_images_are_counted_one_by_one(source: FakePacs, fake_peer: Peer) -> None:
+    source.faults = Faults(no_counts=True)
+    answer = ask(fake_peer)
+    assert told(answer) == SLICES
+    assert source.find_requests == 1 + len(SLICES)
+    assert all(series.counted for series in answer.series)
+
+
+def test_a_source_that_knows_nothing_of_the_study_tells_no_series(pacs: FakePacs, fake_peer: Peer) -> None:
+    assert ask(fake_peer) == SourceAnswer(pacs.ae_title)
+
+
+def test_a_source_that_is_down_is_trouble_in_words(pacs: FakePacs, fake_peer: Peer) -> None:
+    pacs.stop()
+    assert ask(fake_peer).trouble == "connection refused"
+
+
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        (Faults(refuse_association=True), "refused: calling AE title not recognised (permanent)"),
+        (Faults(refused_sop_classes=frozenset({"1.2.840.10008.5.1.4.1.2.2.1"})), "it does not offer C-FIND"),
+        (Faults(find_status=0xA700), "it answered the query with status 0xA700"),
+        (Faults(find_status=0xC311, no_counts=True), "it answered the query with status 0xC311"),
+    ],
+)
+def test_a_source_that_does_not_tell_says_why(source: FakePacs, fake_peer: Peer, faults: Faults, words: str) -> None:
+    source.faults = faults
+    assert ask(fake_peer).trouble.startswith(words)
+
+
+@pytest.mark.parametrize("each_answer_after", [0.7, 60.0], ids=["trickling", "silent"])
+def test_a_source_that_answers_too_slowly_is_left_alone(
+    source: FakePacs, fake_peer: Peer, each_answer_after: float
+) -> None:
+    source.faults = Faults(answer_after_seconds=min(each_answer_after, 3.0))
+    started = time.monotonic()
+    assert ask(fake_peer, 1.0).trouble == "no full answer within 1 s"
+    assert time.monotonic() - started < 20
+
+
+def test_nobody_asks_about_the_patient(source: FakePacs, fake_peer: Peer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    assert "Doe" not in str(ask(fake_peer)) + caplog.text
+
+
+# ---------------------------------------------------------------- real archives
+
+
+@pytest.mark.e2e
+def test_orthanc_tells_how_much_it_has(orthanc: OrthancServer, files: Path) -> None:
+    orthanc.clear()
+    orthanc.add_modality(ME, free_port())  # it answers C-FIND to peers that it knows
+    for path in files.glob("*.dcm"):
+        orthanc.upload(path)
+    peer = Peer(orthanc.ae_title, orthanc.host, orthanc.dicom_port)
+    assert told(ask(peer)) == SLICES
+    assert ask_source(peer, ME, "1.2.3.4", 10.0) == SourceAnswer(orthanc.ae_title)
+
+
+@pytest.fixture
+def dcmqrscp(peer: Callable[[str], str], tmp_path: Path) -> Iterator[Peer]:
+    """dcmtk's image archive; it knows no NumberOfSeriesRelatedInstances."""
+    port, store = free_port(), tmp_path / "archive"
+    store.mkdir()
+    config = tmp_path / "dcmqrscp.cfg"
+    config.write_text(
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
+        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f'AETable BEGIN\nARCHIVE "{store}" RW (200, 1024mb) ANY\nAETable END\n'
+    )
+    process = subprocess.Popen([peer("dcmqrscp"), "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        archive = Peer("ARCHIVE", "127.0.0.1", port)
+        for _ in range(100):
+            if echo(archive, ME, 5.0).ok:
+                break
+            time.sleep(0.05)
+        yield archive
+    finally:
+        end_process(process, 10.0)
+
+
+@pytest.mark.e2e
+def test_dcmtks_archive_is_counted_at_image_level(dcmqrscp: Peer, files: Path) -> None:
+    assert all(outcome.delivered for outcome in send(dcmqrscp, ME, find_files(files).files, 20.0))
+    answer = ask(dcmqrscp)
+    assert told(answer) == SLICES
+    assert all(series.counted for series in answer.series)
