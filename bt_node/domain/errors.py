@@ -363,6 +363,18 @@ class InstanceConflictError(Reject):
         super().__init__(f"Another object has SOPInstanceUID {sop_instance_uid} already.")
 
 
+class SiteKeyError(Alarm):
+    """The key for hashes of patients cannot be used. The message names the file, never its content."""
+
+    code = "site-key"
+
+    def __init__(self, path: str, trouble: str) -> None:
+        super().__init__(
+            f"The site key {path} {trouble}.",
+            remedy="Put the right file back, or set `enabled = false` in [follow_up].",
+        )
+
+
 # ---------------------------------------------------------------- the job book
 
 
