@@ -129,10 +129,23 @@ class Listener(_Table):
 
 
 class Source(_Table):
-    """A peer that may send to this node; host "*" means from any address."""
+    """A peer that may send to this node; host "*" means from any address.
+
+    With a `query_port` it is asked by C-FIND how many images a study has, at `query_host` and `query_ae_title` (where
+    they are empty: at `host` and `ae_title`).
+    """
 
     ae_title: AeTitle
     host: Host = "*"
+    query_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    query_host: str = ""
+    query_ae_title: Annotated[str, AfterValidator(lambda title: title and _ae_title(title))] = ""
+
+    @model_validator(mode="after")
+    def _one_place_to_ask(self) -> Source:
+        if self.query_port and not self.query_host and (self.host == "*" or "/" in self.host):
+            raise ValueError(f'query_port needs a query_host, because host = "{self.host}" is not one address')
+        return self
 
 
 class Destination(_Table):
@@ -173,6 +186,11 @@ class Completeness(_Table):
     quiet_seconds: Annotated[float, Field(ge=0)] = 30
     stale_association_seconds: Seconds = 300
     require_all_roles: bool = True
+    wait_minutes: Annotated[float, Field(ge=0)] = 10
+    expect_whole_study: bool = True
+    ask_attempts: Count = 3
+    ask_pause_seconds: Seconds = 30
+    ask_timeout_seconds: Seconds = 20
 
 
 class RuleMatch(_Table):

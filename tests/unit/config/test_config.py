@@ -126,6 +126,17 @@ def test_a_port_that_does_not_exist_is_refused(problems, port: object):
     assert problems(f"[listener]\nport = {port}\n")[0].startswith("config.toml:2: listener.port: must be")
 
 
+@pytest.mark.parametrize("host", ["*", "198.51.100.0/24"])
+def test_a_source_that_is_asked_needs_one_place_to_ask(problems, tmp_path: Path, host: str):
+    text = f'[[sources]]\nae_title = "PACS"\nhost = "{host}"\nquery_port = 104\n'
+    (said,) = problems(text)
+    assert said.endswith(f'sources[0]: query_port needs a query_host, because host = "{host}" is not one address')
+    (source,) = _load(tmp_path, f'{text}query_host = "pacs.example.org"\nquery_ae_title = "PACS_FIND"\n').sources
+    assert (source.query_host, source.query_port, source.query_ae_title) == ("pacs.example.org", 104, "PACS_FIND")
+    (said,) = problems(f'{text}query_ae_title = "TOO_LONG_FOR_A_TITLE"')
+    assert "sources[0].query_ae_title: an AE title has" in said
+
+
 def test_cron_and_window_exclude_each_other(problems):
     text = '[schedule]\ncron = "0 22 * * *"\nwindow = "20:00-06:00"\n'
     assert problems(text) == [
