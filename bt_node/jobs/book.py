@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
+from bt_node.domain.follow_up import FormerStudy
 from bt_node.domain.receipt import ReceivedInstance, Refusal
 from bt_node.domain.result import SendOutcome
 from bt_node.domain.role import Role
 from bt_node.domain.states import JobState
-from bt_node.jobs import decisions, operator, outbox, receipts, runs, timetable, views
+from bt_node.jobs import decisions, operator, outbox, receipts, remembered, runs, timetable, views
 from bt_node.jobs.database import Clock, Database
 from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, Json, RunRecord, StoredResult
 from bt_node.jobs.waiting import Patience
@@ -181,6 +183,15 @@ class JobBook:
         """
         with self._database.write() as tx:
             return runs.publish(tx, job_id, token, record, results, destinations)
+
+    def former_study(self, patient_hash: str, before: date, not_job: int) -> FormerStudy | None:
+        """The latest study of the patient with this keyed hash, on a day before `before`, whose report left.
+
+        "Left" means that some destination acknowledged the report, or that the node has no destinations and the job
+        is DONE. Job `not_job` itself never counts, whatever it ran before.
+        """
+        with self._database.read() as tx:
+            return remembered.former_study(tx, patient_hash, before, not_job)
 
     # ------------------------------------------------------------ delivery
 

@@ -16,6 +16,7 @@ from bt_node.jobs.database import Transaction
 from bt_node.jobs.decisions import assigned_to
 from bt_node.jobs.moves import held, move
 from bt_node.jobs.outbox import put_results, settle
+from bt_node.jobs.remembered import remember
 from bt_node.jobs.tables import deliveries, instances, jobs, results
 from bt_node.jobs.timetable import reopen
 from bt_node.jobs.values import ClaimedJob, RunRecord, StoredResult
@@ -141,4 +142,5 @@ def publish(
         **_recorded(job, record),
     )  # fmt: skip
     put_results(tx, job_id, stored, destinations, send_again=job.send_again)
+    remember(tx, job_id, record.remembered)
     return settle(tx, job_id)

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from bt_node.domain.states import DeliveryState, JobState
 
 # The newest file in alembic/versions; a test compares them.
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 
 _UID = String(64)  # PS3.5 9.1: at most 64 characters
 _AE_TITLE = String(16)
@@ -174,4 +174,16 @@ deliveries = Table(
     Column("detail", Text, nullable=False, server_default=_EMPTY),
     _one_of("state", DeliveryState),
     Index("ix_deliveries_due", "destination", "state", "next_attempt_at"),
+)
+
+# What is kept of a study's report for the next study of the same patient: a keyed hash, a day, and numbers (never the
+# PatientID). The row stays when the study's files are deleted.
+remembered = Table(
+    "remembered",
+    metadata,
+    Column("result_id", Integer, ForeignKey("results.id"), primary_key=True),
+    Column("subject_hash", String(64), nullable=False),
+    Column("study_day", String(10), nullable=False),  # 2026-01-05: hours are not kept
+    Column("facts", JSON, nullable=False),
+    Index("ix_remembered_subject", "subject_hash", "study_day"),
 )

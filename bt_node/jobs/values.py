@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bt_node.domain.follow_up import Remembered
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.domain.result import EarlierReport, EncodedObject, ResultKind
 from bt_node.domain.role import Assigned, Role
@@ -41,12 +42,16 @@ class ClaimedJob:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run found out, as plain JSON: UIDs, numbers and our own words, never free text of the scanner."""
+    """What a run found out, as plain JSON: UIDs, numbers and our own words, never free text of the scanner.
+
+    `remembered` is what the same patient's next study will be compared with; None where nothing may be kept.
+    """
 
     roles: list[Json] = field(default_factory=list)
     set_aside: list[Json] = field(default_factory=list)
     findings: Json = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
+    remembered: Remembered | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""What the job book keeps for follow-ups: one row for each report, found again by a keyed hash of the patient.
+
+The row outlives the study's files, so that the next study of the patient can be compared. It holds volumes, places
+inside the head and UIDs, the day of the study and the hash; without the site's key nobody can tell whose it is.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import and_, delete, exists, insert, or_, select
+
+from bt_node.domain.follow_up import FormerObject, FormerStudy, Remembered
+from bt_node.domain.result import ResultKind
+from bt_node.domain.states import DeliveryState, JobState
+from bt_node.jobs.database import Transaction
+from bt_node.jobs.tables import deliveries, instances, jobs, remembered, results
+
+
+def remember(tx: Transaction, job_id: int, memory: Remembered | None) -> None:
+    """Keep `memory` beside the report that the job has now; None forgets what was kept beside it."""
+    current = select(results.c.id).where(
+        results.c.job_id == job_id, results.c.kind == ResultKind.SR, results.c.superseded_at.is_(None)
+    )
+    report = tx.execute(current.order_by(results.c.id.desc()).limit(1)).scalar_one_or_none()
+    if report is None:
+        return
+    tx.execute(delete(remembered).where(remembered.c.result_id == report))
+    if memory is not None:
+        row = {"subject_hash": memory.patient_hash, "study_day": memory.study_day.isoformat()}
+        tx.execute(insert(remembered).values(result_id=report, facts=memory.facts(), **row))
+
+
+def former_study(tx: Transaction, patient_hash: str, before: date, not_job: int) -> FormerStudy | None:
+    """The latest study of this patient on a day before `before` whose report has arrived somewhere; see JobBook."""
+    sent = exists().where(deliveries.c.result_id == results.c.id, deliveries.c.state == DeliveryState.SENT)
+    queued = exists().where(deliveries.c.result_id == results.c.id)
+    kept_here = and_(jobs.c.state == JobState.DONE, ~queued)  # a node without destinations
+    rows = (
+        select(remembered, results.c.job_id, results.c.superseded_at, jobs.c.study_instance_uid)
+        .select_from(remembered.join(results, results.c.id == remembered.c.result_id))
+        .join(jobs, jobs.c.id == results.c.job_id)
+        .where(
+            remembered.c.subject_hash == patient_hash,
+            remembered.c.study_day < before.isoformat(),
+            results.c.job_id != not_job,
+            or_(sent, kept_here),
+        )
+        .order_by(remembered.c.study_day.desc(), results.c.id.desc())
+        .limit(1)
+    )
+    row = tx.execute(rows).one_or_none()
+    return None if row is None else _former(tx, row)
+
+
+def _former(tx: Transaction, row: Any) -> FormerStudy:
+    memory = Remembered.of_facts(row.subject_hash, date.fromisoformat(row.study_day), row.facts)
+    return FormerStudy(
+        job_id=row.job_id,
+        study_instance_uid=row.study_instance_uid,
+        remembered=memory,
+        objects=_objects(tx, row),
+        reference_paths=_paths(tx, row.job_id, memory.reference_series_uid),
+    )
+
+
+def _objects(tx: Transaction, row: Any) -> tuple[FormerObject, ...]:
+    """The objects that were made together with the report: superseded together, or not at all."""
+    columns = [results.c[name] for name in FormerObject.__dataclass_fields__]
+    made = select(*columns).where(results.c.job_id == row.job_id)
+    together = results.c.superseded_at.is_(None)
+    if row.superseded_at is not None:
+        together = results.c.superseded_at == row.superseded_at
+    found = tx.execute(made.where(together).order_by(results.c.id)).mappings()
+    return tuple(FormerObject(**{**each, "kind": ResultKind(each["kind"])}) for each in found)
+
+
+def _paths(tx: Transaction, job_id: int, series_instance_uid: str) -> dict[str, str]:
+    held = select(instances.c.sop_instance_uid, instances.c.path).where(
+        instances.c.job_id == job_id, instances.c.series_instance_uid == series_instance_uid
+    )
+    return {each.sop_instance_uid: each.path for each in tx.execute(held).all()}
