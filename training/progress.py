@@ -56,26 +56,27 @@ def duration(seconds: float) -> str:
 
 
 class Display:
-    """Shows step, loss, Dice and time left.
+    """Shows step, loss, the score of the last validation and time left.
 
     Args:
         total: steps in all.
         done: steps that an earlier run did.
+        score: what validations are scored by.
         live: draw a bar; by default where standard output is a terminal.
     """
 
-    def __init__(self, total: int, done: int, *, live: bool | None = None) -> None:
+    def __init__(self, total: int, done: int, *, score: str = "Dice", live: bool | None = None) -> None:
         console = Console(file=sys.stdout)
         self._live = console.is_terminal if live is None else live
-        self._total, self._dice = total, "–"
+        self._total, self._kind, self._score = total, score, "–"
         self._bar = Progress(
             TextColumn("step {task.completed}/{task.total}"),
             BarColumn(),
-            TextColumn("loss {task.fields[loss]}  Dice {task.fields[dice]}  {task.fields[left]}"),
+            TextColumn("loss {task.fields[loss]}  {task.fields[score]}  {task.fields[left]}"),
             console=console,
             disable=not self._live,
         )
-        self._task = self._bar.add_task("training", total=total, completed=done, loss="–", dice="–", left="")
+        self._task = self._bar.add_task("training", total=total, completed=done, loss="–", score="", left="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -96,11 +97,13 @@ class Display:
     def step(self, done: int, loss: float, pace: Pace) -> None:
         """Show that `done` steps are finished."""
         left = f"{pace.step_seconds:.2f} s/step, {duration(pace.left_seconds())} left"
-        self._bar.update(self._task, completed=done, loss=f"{loss:.3f}", dice=self._dice, left=left)
+        self._bar.update(
+            self._task, completed=done, loss=f"{loss:.3f}", score=f"{self._kind} {self._score}", left=left
+        )
         if not self._live and (done % _LINE_EVERY == 0 or done == self._total):
             print(f"step {done}/{self._total}  loss {loss:.3f}  {left}", flush=True)
 
     def validation(self, done: int, words: str) -> None:
         """Show the scores of a validation."""
-        self._dice = words
-        self.say(f"step {done}  validation Dice  {words}")
+        self._score = words
+        self.say(f"step {done}  validation {self._kind}  {words}")

@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,19 +155,3 @@ class MetricsTable:
             return []
         with self._path.open(newline="", encoding="utf-8") as file:
             return [row for row in csv.DictReader(file, restval="") if int(row["step"]) <= step]
-
-
-class TimeLeft:
-    """How long the rest of a loop will take, from the pace of the recent steps."""
-
-    def __init__(self, total: int, done: int = 0) -> None:
-        self._total, self._seconds = total, 0.0
-        self._last, self._done = time.monotonic(), done
-
-    def step(self, done: int) -> str:
-        """Note that `done` steps are finished; answer "0.71 s/step, 12 min left"."""
-        now = time.monotonic()
-        pace = (now - self._last) / max(1, done - self._done)
-        self._seconds = pace if self._seconds == 0 else 0.7 * self._seconds + 0.3 * pace
-        self._last, self._done = now, done
-        return f"{self._seconds:.2f} s/step, {self._seconds * (self._total - done) / 60:.0f} min left"

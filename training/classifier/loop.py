@@ -7,9 +7,10 @@ the same weights as one that was not.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +29,14 @@ from training.classifier.metrics import (
     three_class_balanced_accuracy,
 )
 from training.classifier.pictures import CLASSES, Bytes, Pictures
+from training.classifier.plots import draw_curves, save
 from training.classifier.pretrained import load_pretrained
 from training.classifier.recipe import ClassifierRecipe, SamplingRecipe
-from training.runs import MetricsTable, TimeLeft, load_tensors, save_tensors
+from training.progress import Display, Pace
+from training.runs import MetricsTable, load_tensors, save_tensors
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+METRICS, CURVES = "metrics.csv", "curves.png"
 _COLUMNS = (
     "step",
     "size",
@@ -76,9 +80,13 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         settings = recipe.optimiser
-        self.optimiser = torch.optim.AdamW(
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.algorithm]
+        self.optimiser = kind(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
+        self._forward: Callable[[torch.Tensor], Any] = self.network
+        if settings.compile and device.type == "cuda":
+            self._forward = torch.compile(self.network)
         self.weights = class_weights(data, recipe.sampling).to(device)
         self.progress = Progress()
 
@@ -96,23 +104,32 @@ class Trainer:
     def train(self) -> Progress:
         """Run all epochs that are left, or until the last stage stops improving."""
         self._resume()
-        table = MetricsTable(self.run / "metrics.csv", _COLUMNS, resume_at=self.progress.epoch)
-        clock = TimeLeft(self.recipe.epochs, self.progress.epoch)
-        while self.progress.epoch < self.recipe.epochs and not self._out_of_patience():
-            epoch = self.progress.epoch
-            loss = self._epoch(epoch)
-            row = {
-                "step": epoch + 1,
-                "size": self.recipe.size_in(epoch),
-                "loss": round(loss, 5),
-                **self._validate(epoch),
-            }
-            table.append(row)
-            self._note(epoch, -float(row["val_nll"]))  # a proper score: sure mistakes count, and all classes alike
-            print(f"epoch {epoch + 1}/{self.recipe.epochs}: {row} ({clock.step(epoch + 1)})", flush=True)
+        steps = self.recipe.epochs * self.steps_per_epoch
+        done = self.progress.epoch * self.steps_per_epoch
+        table = MetricsTable(self.run / METRICS, _COLUMNS, resume_at=self.progress.epoch)
+        pace = Pace(steps, done, self.steps_per_epoch)
+        with Display(steps, done, score="balanced accuracy") as display:
+            while self.progress.epoch < self.recipe.epochs and not self._out_of_patience():
+                epoch = self.progress.epoch
+                loss = self._epoch(epoch, display, pace)
+                size = self.recipe.size_in(epoch)
+                row = {"step": epoch + 1, "size": size, "loss": round(loss, 5), **self._validate(epoch)}
+                pace.validated()
+                table.append(row)
+                self._note(
+                    epoch, -float(row["val_nll"])
+                )  # a proper score: sure mistakes count, and all classes alike
+                display.validation((epoch + 1) * self.steps_per_epoch, f"{row['val_balanced']:.3f}")
+                display.say(f"epoch {epoch + 1}/{self.recipe.epochs}: {_in_words(row)}")
+                self._draw()
         return self.progress
 
-    def _epoch(self, epoch: int) -> float:
+    def _draw(self) -> None:
+        figure = draw_curves(self.run / METRICS)
+        if figure is not None:
+            save(figure, self.run / CURVES)
+
+    def _epoch(self, epoch: int, display: Display, pace: Pace) -> float:
         """Train one epoch; returns its mean loss."""
         torch.manual_seed(self.recipe.seed * 1000 + epoch)
         generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
@@ -125,6 +142,8 @@ class Trainer:
             pictures, others, share = mix(pictures, self.recipe.augmentation.mixup, generator)
             truth = torch.from_numpy(labels).to(self.device)
             losses.append(self._step(pictures, (truth, truth[others]), share, step))
+            pace.step(step + 1)
+            display.step(step + 1, losses[-1], pace)
         return float(np.mean(losses))
 
     def _set_learning(self, *, frozen: bool) -> None:
@@ -145,7 +164,7 @@ class Trainer:
         )
         low_precision = self.device.type == "cuda" if settings.bfloat16 is None else settings.bfloat16
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low_precision):
-            logits = self.network(normalised).float()
+            logits = self._forward(normalised).float()
         first, second = (
             functional.cross_entropy(logits, truth, weight=self.weights, label_smoothing=settings.label_smoothing)
             for truth in labels
@@ -242,6 +261,11 @@ class Trainer:
             }
         self.progress = Progress(int(state["epoch"]), float(state["best"]), int(state["best_epoch"]))
         print(f"resuming after epoch {self.progress.epoch}", flush=True)
+
+
+def _in_words(row: Mapping[str, float]) -> str:
+    shown = {name: value for name, value in row.items() if name != "step" and not math.isnan(value)}
+    return "  ".join(f"{name} {value:g}" for name, value in shown.items())
 
 
 def mix(pictures: torch.Tensor, alpha: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, float]:

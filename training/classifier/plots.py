@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
 from bt_node.domain.geometry import FloatArray
 from training.classifier.metrics import Labels, reliability, softmax
 from training.classifier.pictures import CLASSES
+from training.runs import write_atomically
 
 RESEARCH_ONLY = "For research use only, not for diagnosis."
 _DPI = 110
@@ -31,7 +33,9 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG with the sentence that every page carries. Needs no display."""
     figure.supxlabel(RESEARCH_ONLY, fontsize=8, color="dimgray")
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=_DPI)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=_DPI)
+    write_atomically(path, picture.getvalue())
 
 
 def draw_confusion(matrix: Sequence[Sequence[int]], title: str) -> Figure:

@@ -131,15 +131,17 @@ class Stage(_Table):
 
 
 class OptimiserRecipe(_Table):
-    """`[optimiser]`: Adam with decoupled weight decay, warm-up, cosine decay, and an average of the weights."""
+    """`[optimiser]`: warm-up, cosine decay, and an average of the weights."""
 
+    algorithm: Literal["adam", "adamw"] = "adam"  # adamw: weight decay apart from the gradient
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.995
     bfloat16: bool | None = None  # None: on a GPU only; pays for ResNet50 and VGG16 on processors that multiply in it
+    compile: bool = False  # torch.compile, on CUDA only: pays after some hundred steps
     patience: Positive = 10  # epochs of the last stage without improvement before it stops
 
 

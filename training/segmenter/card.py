@@ -139,7 +139,8 @@ def _training(facts: Facts) -> str:
         f"{sampling.batch} patches of {patch} voxels a step, "
         f"{sampling.tumour_centred:.0%} of them around a tumour voxel. {_LOSSES[plan.loss]}{coarser}; "
         f"{plan.algorithm}, learning rate {plan.learning_rate:g} falling along {_SCHEDULES[plan.schedule]}; "
-        f"released are weights averaged with decay {plan.ema_decay:g}, in half precision. "
+        f"released are weights averaged with decay {plan.ema_decay:g}, in half precision, "
+        f"{training.get('weights', 'of the last step')}. "
         f"Chance of each distortion: {_distortions(recipe.augmentation)}."
     )
 

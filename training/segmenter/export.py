@@ -34,16 +34,18 @@ class Choices:
     Attributes:
         tuned: choose thresholds and smallest volumes on the validation cases.
         flips: axes along which inference mirrors its input; None leaves the recipe's.
+        best: weights of the best validation instead of the last ones; their scores flatter, having chosen them.
     """
 
     tuned: bool = False
     flips: tuple[Axis, ...] | None = None
+    best: bool = False
 
 
 def export(
     runs: Path | Sequence[Path], data: Path, folder: Path, device: torch.device, choices: Choices | None = None
 ) -> Release:
-    """Write a release from the last checkpoint of a run, or of the folds of a cross-validation as an ensemble.
+    """Write a release from a run, or from the folds of a cross-validation as an ensemble.
 
     The scores in manifest and card of a single run are those of the written file: it is loaded as the node loads it,
     half precision included, and outlines the run's validation cases. Each case of an ensemble was trained on by all
@@ -60,11 +62,11 @@ def export(
         RunMismatchError: no checkpoint, other data, or folds that do not belong together.
     """
     choices = choices or Choices()
-    folds = read_folds([runs] if isinstance(runs, Path) else list(runs), data)
+    folds = read_folds([runs] if isinstance(runs, Path) else list(runs), data, best=choices.best)
     recipe = folds[0].recipe
     reads = _reads(recipe, choices)
     tuning = tune(output_of(recipe), tuning_cases(folds, device, reads=reads)) if choices.tuned else None
-    manifest = _manifest(folds, reads, tuning)
+    manifest = _manifest(folds, reads, tuning, choices)
     weights = joined([fold.weights for fold in folds])
     with TemporaryDirectory() as scratch:
         segmenter = load_segmenter(write_release(Path(scratch), manifest, weights, card=""), device)
@@ -94,7 +96,9 @@ def _subsets(folds: Sequence[Fold], released: Segmenter) -> tuple[SubsetScore, .
     return score_subsets(released, folds[0].validation)
 
 
-def _manifest(folds: Sequence[Fold], reads: SegmenterInput, tuning: Tuning | None) -> dict[str, Any]:
+def _manifest(
+    folds: Sequence[Fold], reads: SegmenterInput, tuning: Tuning | None, choices: Choices
+) -> dict[str, Any]:
     first = folds[0]
     recipe = first.recipe
     trained = sorted({name for fold in folds for name in fold.split.training})
@@ -110,6 +114,7 @@ def _manifest(folds: Sequence[Fold], reads: SegmenterInput, tuning: Tuning | Non
         "seed": recipe.seed,
         "step": min(fold.step for fold in folds),
         "steps_planned": recipe.optimiser.steps,
+        "weights": "of the best validation" if choices.best else "of the last step",
     }
     return {
         "schema": 1,

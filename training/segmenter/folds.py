@@ -18,7 +18,7 @@ from training.runs import load_tensors, read_json
 from training.segmenter.evaluate import CaseScore, case_inputs, score_case, unreleased
 from training.segmenter.prepared import PreparedCase, cached_cases
 from training.segmenter.recipe import SegmenterRecipe
-from training.segmenter.run_folder import CHECKPOINT, RECIPE, RunMismatchError, cases_of, read_split
+from training.segmenter.run_folder import BEST, CHECKPOINT, RECIPE, RunMismatchError, cases_of, read_split
 from training.segmenter.split import Split
 from training.segmenter.tuning import TuningCase
 
@@ -32,8 +32,8 @@ class Fold:
     Attributes:
         run: its folder.
         recipe: what it was told to do.
-        weights: averaged, as its last checkpoint holds them.
-        step: of that checkpoint.
+        weights: averaged, of its last checkpoint or of its best validation.
+        step: where they were taken.
         split: names of its cases.
         validation: the cases that it did not train on.
     """
@@ -55,21 +55,22 @@ class Fold:
         return replace(plain, input=reads or plain.input, output=output or plain.output)
 
 
-def read_run(run: Path) -> tuple[SegmenterRecipe, dict[str, Tensor], int]:
-    """Recipe, averaged weights and step of a run's last checkpoint.
+def read_run(run: Path, *, best: bool = False) -> tuple[SegmenterRecipe, dict[str, Tensor], int]:
+    """Recipe, averaged weights and step of a run's last checkpoint, or of its best validation.
 
     Raises:
         RunMismatchError: the folder holds no run with a checkpoint.
     """
-    if not (run / CHECKPOINT).exists():
-        raise RunMismatchError(f"{run} holds no {CHECKPOINT}; train first")
-    tensors, state = load_tensors(run / CHECKPOINT)
+    file = run / (BEST if best else CHECKPOINT)
+    if not file.exists():
+        raise RunMismatchError(f"{run} holds no {file.name}; train first")
+    tensors, state = load_tensors(file)
     weights = {key.removeprefix(_AVERAGED): value for key, value in tensors.items() if key.startswith(_AVERAGED)}
     return SegmenterRecipe.model_validate(read_json(run / RECIPE)), weights, int(state["step"])
 
 
-def read_folds(runs: Sequence[Path], data: Path) -> tuple[Fold, ...]:
-    """Runs of one experiment.
+def read_folds(runs: Sequence[Path], data: Path, *, best: bool = False) -> tuple[Fold, ...]:
+    """Runs of one experiment, each with its last weights or with its best.
 
     Raises:
         RunMismatchError: a folder is no run with a checkpoint, networks or sequences differ, or a case validates in
@@ -77,7 +78,7 @@ def read_folds(runs: Sequence[Path], data: Path) -> tuple[Fold, ...]:
     """
     folds = []
     for run in runs:
-        recipe, weights, step = read_run(run)
+        recipe, weights, step = read_run(run, best=best)
         split = read_split(run)
         folds.append(Fold(run, recipe, weights, step, split, _validation(recipe, split, data, run)))
     first = folds[0].recipe

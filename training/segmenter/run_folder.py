@@ -15,6 +15,7 @@ from training.segmenter.recipe import DataRecipe, SegmenterRecipe
 from training.segmenter.split import Split, split_by_list, split_by_patient, split_in_folds
 
 CHECKPOINT = "checkpoint.safetensors"
+BEST = "best.safetensors"  # the averaged network at the validation with the highest mean Dice
 SPLIT = "split.json"
 RECIPE = "recipe.json"
 METRICS = "metrics.csv"

@@ -55,6 +55,9 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tune", action="store_true", help="choose thresholds and smallest volumes on the validation cases"
     )
+    parser.add_argument(
+        "--best", action="store_true", help="weights of the best validation instead of the last; the card says so"
+    )
     parser.add_argument("--flips", nargs="*", choices=_AXES, help="mirror the input along these axes and average")
 
 
@@ -115,7 +118,7 @@ def make_release(options: argparse.Namespace) -> None:
         RunMismatchError: no checkpoint, other data, or folds that do not belong together.
     """
     flips = None if options.flips is None else tuple(options.flips)
-    choices = Choices(tuned=options.tune, flips=flips)
+    choices = Choices(tuned=options.tune, flips=flips, best=options.best)
     release = export(options.run, options.data, options.output, choose_device(options.device), choices)
     training = release.manifest.training
     for change in training.get("tuning", {}).get("changes", ()):

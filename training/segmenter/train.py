@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from training.segmenter.outlook import TIMED_STEPS, memory_in_words, plan_in_wor
 from training.segmenter.patches import PatchSource
 from training.segmenter.recipe import SegmenterRecipe
 from training.segmenter.run_folder import (
+    BEST,
     CHECKPOINT,
     METRICS,
     RECIPE,
@@ -137,6 +138,7 @@ class Trainer:
                     row = {"step": self.step, "loss": loss, "learning_rate": learning_rate(plan, self.step)}
                     table.append(row | {"seconds": round(time.monotonic() - began, 1)} | scores)
                 if scores:
+                    self._keep_best(run / BEST, table.rows())
                     draw_curves(run / CURVES, table.rows(), [region.value for region in REGIONS])
                 if self.step % plan.checkpoint_every == 0 or last:
                     self.save(run / CHECKPOINT)
@@ -181,6 +183,13 @@ class Trainer:
         tensors |= {f"optimiser.{i}.{name}": value for i, state in optimiser.items() for name, value in state.items()}
         save_tensors(path, tensors, {"step": self.step})
 
+    def _keep_best(self, path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write the averaged network if the newest validation is the best of all rows, by mean Dice."""
+        means = [mean for row in rows if (mean := mean_dice(row)) is not None]
+        if means[-1] == max(means):
+            average = {f"average.{name}": value for name, value in self._average.state_dict().items()}
+            save_tensors(path, average, {"step": self.step, "mean_dice": means[-1], "validations": len(means)})
+
     def resume(self, path: Path) -> None:
         """Take up the state that `save` wrote; a missing file leaves the trainer fresh."""
         if not path.exists():
@@ -199,6 +208,12 @@ class Trainer:
         words = "  ".join(f"{region.value} {means[region]:.3f}" for region in REGIONS)
         display.validation(self.step, words)
         return {f"dice_{region.value}": round(means[region], 4) for region in REGIONS}
+
+
+def mean_dice(row: Mapping[str, str]) -> float | None:
+    """Mean over the regions of a row of metrics.csv; None where nothing was validated."""
+    values = [float(row[f"dice_{region.value}"]) for region in REGIONS if row.get(f"dice_{region.value}")]
+    return sum(values) / len(values) if values else None
 
 
 def _moving_average(decay: float) -> Any:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,7 +125,12 @@ def test_the_three_commands_turn_a_folder_into_a_release_that_the_node_loads(
     card = (tmp_path / "toy-1/MODEL_CARD.md").read_text()
     assert f"balanced accuracy {metrics['pictures']['balanced_accuracy']:.3f}" in card
     assert "not for diagnosis" in card
-    assert "best: epoch" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "best: epoch" in told
+    for said in ("step 20/", "s/step", " left", "validation balanced accuracy", "epoch 20/20: size 32  loss"):
+        assert said in told
+    with Image.open(tmp_path / "run/curves.png") as curves:
+        assert len(np.unique(np.asarray(curves.convert("RGB")).reshape(-1, 3), axis=0)) > 10
 
 
 def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_weights(tmp_path: Path, data_folder: Path) -> None:
@@ -137,10 +143,10 @@ def test_a_run_that_was_cut_off_and_resumed_ends_with_the_same_weights(tmp_path:
     cut = trainer(recipe, data_folder, tmp_path / "cut")
     epoch_of = cut._epoch
 
-    def until_the_third(epoch: int) -> float:
+    def until_the_third(epoch: int, *shown: Any) -> float:
         if epoch == 2:
             raise CutOffError
-        return epoch_of(epoch)
+        return epoch_of(epoch, *shown)
 
     cut._epoch = until_the_third  # type: ignore[method-assign]
     with pytest.raises(CutOffError):
@@ -213,6 +219,17 @@ def test_the_released_recipes_are_sound_and_end_at_the_size_that_the_node_shows(
     assert {full.size_in(epoch) for epoch in range(full.epochs)} == {full.input.size} == {224}
     assert small.data == full.data
     assert small.network == full.network
+    brought = read_recipe(folder / "classifier-imagenet.toml")
+    assert [stage.frozen for stage in brought.stages] == [True, False]
+    assert (brought.optimiser.algorithm, brought.optimiser.learning_rate) == ("adam", 1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ["adam", "adamw"])
+def test_the_recipe_chooses_how_weights_decay(tmp_path: Path, data_folder: Path, algorithm: str) -> None:
+    recipe = toy_recipe(tmp_path, epochs=1)
+    chosen = recipe.model_copy(update={"optimiser": recipe.optimiser.model_copy(update={"algorithm": algorithm})})
+    optimiser = trainer(chosen, data_folder, tmp_path / "run").optimiser
+    assert type(optimiser).__name__.lower() == algorithm
 
 
 def test_in_a_frozen_stage_only_the_last_layer_learns(tmp_path: Path, data_folder: Path) -> None:

@@ -21,9 +21,10 @@ from training.segmenter.optimise import learning_rate, make_optimiser
 from training.segmenter.outlook import peak_memory
 from training.segmenter.reading import read_images, read_labels
 from training.segmenter.recipe import RecipeError, SegmenterRecipe, read_recipe, with_architecture, with_fold
-from training.segmenter.run_folder import RunMismatchError, check_run_folder, claim_run_folder, draw_split
+from training.segmenter.run_folder import BEST, RunMismatchError, check_run_folder, claim_run_folder, draw_split
 from training.segmenter.split import Split
 from training.segmenter.toy import write_toy_cases
+from training.segmenter.train import Trainer
 
 RECIPES = Path(__file__).resolve().parents[3] / "training" / "recipes"
 SEGMENTERS = sorted(RECIPES.glob("segmenter*.toml"))
@@ -191,6 +192,20 @@ def test_the_cosine_warms_up_and_ends_at_a_hundredth() -> None:
     assert learning_rate(plan, 0) == pytest.approx(plan.learning_rate / plan.warmup_steps)
     assert learning_rate(plan, plan.warmup_steps) == pytest.approx(plan.learning_rate)
     assert learning_rate(plan, plan.steps) == pytest.approx(plan.learning_rate / 100)
+
+
+def test_the_best_weights_are_those_of_the_highest_mean_dice(tmp_path: Path) -> None:
+    trainer = Trainer(read_recipe(RECIPES / "segmenter-toy.toml"), torch.device("cpu"))
+    rows = [{"step": "1", "dice_WT": "0.6", "dice_TC": "0.6", "dice_ET": "0.3"}, {"step": "2"}]
+    trainer.step = 1
+    trainer._keep_best(tmp_path / BEST, rows[:1])
+    trainer.step = 3
+    trainer._keep_best(tmp_path / BEST, [*rows, {"step": "3", "dice_WT": "0.9", "dice_TC": "0.3", "dice_ET": "0.2"}])
+    assert load_tensors(tmp_path / BEST)[1]["step"] == 1
+    trainer._keep_best(tmp_path / BEST, [*rows, {"step": "3", "dice_WT": "0.9", "dice_TC": "0.3", "dice_ET": "0.4"}])
+    tensors, state = load_tensors(tmp_path / BEST)
+    assert state == {"step": 3, "mean_dice": pytest.approx(1.6 / 3), "validations": 2}
+    assert all(name.startswith("average.") for name in tensors)
 
 
 # ---------------------------------------------------------------- progress, curves, memory

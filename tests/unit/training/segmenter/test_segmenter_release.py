@@ -18,7 +18,7 @@ from bt_node.infer.networks.build import build_network
 from bt_node.infer.networks.ensemble import Ensemble
 from bt_node.infer.release import read_release
 from bt_node.infer.segmenter import load_segmenter
-from training.runs import read_json, save_tensors, write_json
+from training.runs import load_tensors, read_json, save_tensors, write_json
 from training.segmenter import folds as folds_module
 from training.segmenter.evaluate import mean_scores, score_case
 from training.segmenter.export import Choices, export
@@ -27,7 +27,7 @@ from training.segmenter.pictures import most_different_slice, overlay
 from training.segmenter.prepared import PreparedCase
 from training.segmenter.provenance import caution, hashes_of
 from training.segmenter.report import Report, write_report
-from training.segmenter.run_folder import RunMismatchError
+from training.segmenter.run_folder import BEST, CHECKPOINT, RunMismatchError
 from training.segmenter.subsets import score_subsets, subsets
 
 CPU = torch.device("cpu")
@@ -166,6 +166,23 @@ def test_flips_that_are_asked_for_are_what_the_release_does_and_was_measured_wit
     assert mirrored.manifest.input.flips == ("X",)  # type: ignore[union-attr]
     assert mirrored.manifest.training["metrics"] != plain.manifest.training["metrics"]
     assert "Mirrored along X" in (mirrored.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_a_release_holds_the_last_weights_or_on_demand_the_best_and_says_which(
+    make_run: Callable[..., Path], data: Path, tmp_path: Path
+) -> None:
+    run, other = make_run("run", ("A",), seed=1), make_run("other", ("A",), seed=2)
+    with pytest.raises(RunMismatchError, match=r"best\.safetensors"):
+        export(run, data, tmp_path / "none", CPU, Choices(best=True))
+    tensors, state = load_tensors(other / CHECKPOINT)
+    save_tensors(run / BEST, tensors, state)
+    last, best = (
+        export(run, data, tmp_path / str(kept), CPU, Choices(best=kept)).manifest.training for kept in (False, True)
+    )
+    assert best["metrics"] == export(other, data, tmp_path / "same", CPU).manifest.training["metrics"]
+    assert best["metrics"] != last["metrics"]
+    assert (last["weights"], best["weights"]) == ("of the last step", "of the best validation")
+    assert "in half precision, of the best validation." in (tmp_path / "True" / "MODEL_CARD.md").read_text()
 
 
 # ---------------------------------------------------------------- folds
