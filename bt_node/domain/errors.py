@@ -103,6 +103,20 @@ class StudyIncompleteError(Hold):
         )
 
 
+class SeriesShortError(Hold):
+    """The source has more images of a series with a role than arrived."""
+
+    code = "series-short"
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        self.sentences = tuple(sentences)
+        super().__init__(
+            " ".join(self.sentences),
+            remedy="Send the series again and the study is taken up again; `bt-node jobs retry` goes on with the "
+            "images that are there.",
+        )
+
+
 class FilesMissingError(Reject):
     """Too few files were given for the release to answer."""
 

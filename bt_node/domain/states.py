@@ -36,7 +36,8 @@ _LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
             JobState.CANCELLED,
         }
     ),
-    JobState.DELIVERING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
+    # New images open a job also while a destination is down: its results wait, and are replaced.
+    JobState.DELIVERING: frozenset({JobState.DONE, JobState.RECEIVING, JobState.FAILED, JobState.CANCELLED}),
     # An ended job opens again when new images arrive (RECEIVING) or when an operator asks (READY).
     JobState.DONE: frozenset({JobState.RECEIVING, JobState.READY}),
     JobState.HELD: frozenset({JobState.RECEIVING, JobState.READY, JobState.CANCELLED}),

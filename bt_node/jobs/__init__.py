@@ -1,16 +1,20 @@
 """The job book: tables, guarded moves, claims, leases, history, outbox. SQLAlchemy lives here."""
 
 from bt_node.jobs.book import JobBook, open_book
+from bt_node.jobs.completeness import ArrivedSeries, Completeness, QuietStudy
 from bt_node.jobs.schema import downgrade_schema, schema_revision, upgrade_schema
 from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, RunRecord, StoredResult
 from bt_node.jobs.waiting import Patience
 
 __all__ = [
+    "ArrivedSeries",
     "ClaimedJob",
+    "Completeness",
     "DueDelivery",
     "JobBook",
     "JobSummary",
     "Patience",
+    "QuietStudy",
     "RunRecord",
     "StoredResult",
     "downgrade_schema",

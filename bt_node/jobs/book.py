@@ -11,6 +11,7 @@ from bt_node.domain.result import SendOutcome
 from bt_node.domain.role import Role
 from bt_node.domain.states import JobState
 from bt_node.jobs import decisions, operator, outbox, receipts, remembered, runs, timetable, views
+from bt_node.jobs.completeness import Decide, by_quiet_time_alone, quiet_studies, write_down
 from bt_node.jobs.database import Clock, Database
 from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, Json, RunRecord, StoredResult
 from bt_node.jobs.waiting import Patience
@@ -81,16 +82,28 @@ class JobBook:
 
     # ------------------------------------------------------------ timetable
 
-    def sweep_complete(self, quiet_seconds: float, stale_association_seconds: float) -> list[int]:
-        """RECEIVING -> READY for studies that nothing came for in `quiet_seconds` and that no association has open.
+    def sweep_complete(
+        self, quiet_seconds: float, stale_association_seconds: float, decide: Decide = by_quiet_time_alone
+    ) -> list[int]:
+        """RECEIVING -> READY for studies that are quiet, that no association has open, and that `decide` lets go on.
 
-        An association that sent nothing for `stale_association_seconds` does not count. Returns the jobs moved.
+        An association that sent nothing for `stale_association_seconds` does not count. Each decision is stored with
+        its evidence. `decide` is called outside any transaction: it may take its time. Returns the jobs moved.
         """
-        with self._database.write() as tx:
-            return timetable.sweep_complete(tx, quiet_seconds, stale_association_seconds)
+        with self._database.read() as tx:
+            quiet = quiet_studies(tx, quiet_seconds, stale_association_seconds)
+        moved = []
+        for study in quiet:
+            decided = decide(study)
+            with self._database.write() as tx:
+                if write_down(tx, study, decided, quiet_seconds, stale_association_seconds):
+                    moved.append(study.id)
+        return moved
 
     def reopen_changed(self) -> list[int]:
-        """READY or ended -> RECEIVING for jobs that got new images since their inputs were taken.
+        """READY, DELIVERING or ended -> RECEIVING for jobs that got new images since their inputs were taken.
+
+        A job in delivery is opened only while its results wait for a destination to be tried again.
 
         Instances that are not images (our own results sent back to us, for example) reopen nothing.
         """
@@ -247,8 +260,9 @@ class JobBook:
         Returns:
             Keys: id, study_instance_uid, state, code, reason, waiting_for, priority, created_at, updated_at,
             last_received_at, analysed_at, not_before, purged_at, assigned, attempts, worker, lease_until, stage,
-            instances, series, roles, set_aside, findings, results (each with `destinations`: name -> state, status,
-            detail, attempts, next_attempt_at, sent_at), superseded_results, history, refusals, timings_s.
+            instances, series, completeness, roles, set_aside, findings, results (each with `destinations`: name ->
+            state, status, detail, attempts, next_attempt_at, sent_at), superseded_results, history, refusals,
+            timings_s.
         """
         with self._database.read() as tx:
             return views.view(tx, wanted, patience or Patience())

@@ -6,6 +6,7 @@ from typing import Any
 
 from bt_node.domain.errors import IllegalMoveError, InputsPurgedError
 from bt_node.domain.states import ENDED_STATES, JobState
+from bt_node.jobs.completeness import accept_short_series
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import locked, move
 from bt_node.jobs.outbox import DELIVERY_FAILED, queue_failed_again
@@ -27,7 +28,8 @@ def retry(tx: Transaction, job_id: int, actor: str) -> JobState:
         move(tx, job_id, state, JobState.DELIVERING, actor=actor, reason=_RETRIED)
         return JobState.DELIVERING
     anew: dict[str, Any] = {"attempts": 0, "not_before": None, "stage": "", "send_again": True}
-    move(tx, job_id, state, JobState.READY, actor=actor, reason=_RETRIED, **anew)
+    reason = f"{_RETRIED}{accept_short_series(tx, job, actor)}"
+    move(tx, job_id, state, JobState.READY, actor=actor, reason=reason, **anew)
     return JobState.READY
 
 

@@ -12,6 +12,7 @@ from bt_node.domain.errors import IllegalMoveError
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.domain.result import EarlierReport, ResultKind
 from bt_node.domain.states import JobState
+from bt_node.jobs.completeness import gaps_of
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.decisions import assigned_to
 from bt_node.jobs.moves import held, move
@@ -54,6 +55,7 @@ def _start(tx: Transaction, job: Any, worker: str, lease_seconds: float) -> Clai
         instances=_instances(tx, job),
         earlier_reports=_earlier_reports(tx, job.id),
         assigned=assigned_to(job),
+        gaps=gaps_of(tx, job.id),
     )
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from bt_node.domain.states import DeliveryState, JobState
 
 # The newest file in alembic/versions; a test compares them.
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 
 _UID = String(64)  # PS3.5 9.1: at most 64 characters
 _AE_TITLE = String(16)
@@ -141,6 +141,20 @@ history = Table(
     Column("actor", String(128), nullable=False),
     Column("code", _WORD, nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+# Why a study waited or went on: one row for each number of images, with the evidence (UIDs, numbers, our own words).
+completeness = Table(
+    "completeness",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _job_id(),
+    Column("begun_at", Double, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
 )
 
 # A result that a later run replaced keeps its row, with `superseded_at`, and is never sent again.

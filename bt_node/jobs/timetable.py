@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import and_, delete, or_, select, update
 
 from bt_node.domain.errors import IllegalMoveError
-from bt_node.domain.states import ENDED_STATES, JobState
+from bt_node.domain.states import ENDED_STATES, DeliveryState, JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import FRESH_INPUTS, locked, move
-from bt_node.jobs.tables import instances, jobs, open_associations, refusals, results
+from bt_node.jobs.tables import deliveries, instances, jobs, open_associations, refusals, results
 
 ACTOR = "timetable"
 WORKER_LOST = "worker-lost"
@@ -18,29 +18,27 @@ _SECONDS_PER_DAY = 86400.0
 _PURGEABLE = (JobState.DONE, JobState.REJECTED, JobState.CANCELLED)
 
 
-def sweep_complete(tx: Transaction, quiet_seconds: float, stale_association_seconds: float) -> list[int]:
-    """RECEIVING -> READY for studies that are quiet and that no living association has open."""
-    alive = exists().where(
-        open_associations.c.job_id == jobs.c.id, open_associations.c.seen_at > tx.now - stale_association_seconds
-    )
-    complete = (
-        select(jobs.c.id, jobs.c.images)
-        .where(jobs.c.state == JobState.RECEIVING, jobs.c.last_received_at <= tx.now - quiet_seconds, ~alive)
-        .with_for_update(skip_locked=True)
-    )
-    moved = []
-    for job_id, images in tx.execute(complete).all():
-        reason = f"quiet for {quiet_seconds:g} s with {images} images"
-        move(tx, job_id, JobState.RECEIVING, JobState.READY, actor=ACTOR, reason=reason, images_taken=images)
-        moved.append(job_id)
-    return moved
-
-
 def reopen_changed(tx: Transaction) -> list[int]:
-    """READY or ended -> RECEIVING for jobs that got new images; other objects (SEG, SR, KO) change nothing."""
+    """READY or ended -> RECEIVING for jobs that got new images; other objects (SEG, SR, KO) change nothing.
+
+    A job in delivery is opened too when all that is left waits for a destination to be tried again, which may take
+    days. What is due now may be on its way this moment: whether it arrived must be known before the next run names
+    the report that it replaces.
+    """
+    due_now = select(deliveries.c.result_id).where(
+        deliveries.c.result_id == results.c.id,
+        results.c.job_id == jobs.c.id,
+        results.c.superseded_at.is_(None),
+        deliveries.c.state == DeliveryState.PENDING,
+        deliveries.c.next_attempt_at <= tx.now,
+    )
+    open_to_change = or_(
+        jobs.c.state.in_((JobState.READY, *ENDED_STATES)),
+        and_(jobs.c.state == JobState.DELIVERING, ~due_now.exists()),
+    )
     changed = (
         select(jobs.c.id, jobs.c.state, jobs.c.images - jobs.c.images_taken)
-        .where(jobs.c.state.in_((JobState.READY, *ENDED_STATES)), jobs.c.images > jobs.c.images_taken)
+        .where(open_to_change, jobs.c.images > jobs.c.images_taken)
         .with_for_update(skip_locked=True)
     )
     moved = []

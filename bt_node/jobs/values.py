@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bt_node.domain.completeness import KnownGaps
 from bt_node.domain.follow_up import Remembered
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.domain.result import EarlierReport, EncodedObject, ResultKind
@@ -28,6 +29,7 @@ class ClaimedJob:
         instances: everything received for the study, ordered by series and instance UID.
         assigned: series that a person gave to roles.
         earlier_reports: reports of this job that were sent at least once, oldest first.
+        gaps: what was known to lack when the study went on.
     """
 
     id: int
@@ -38,6 +40,7 @@ class ClaimedJob:
     instances: tuple[ReceivedInstance, ...]
     earlier_reports: tuple[EarlierReport, ...] = ()
     assigned: Mapping[Role, Assigned] = field(default_factory=dict)
+    gaps: KnownGaps = field(default_factory=KnownGaps)
 
 
 @dataclass(frozen=True)

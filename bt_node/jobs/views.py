@@ -10,8 +10,9 @@ from sqlalchemy import func, or_, select
 
 from bt_node.domain.errors import JobNotFoundError
 from bt_node.domain.states import JobState
+from bt_node.jobs.completeness import arrived_series
 from bt_node.jobs.database import Transaction
-from bt_node.jobs.tables import deliveries, history, instances, jobs, refusals, results
+from bt_node.jobs.tables import completeness, deliveries, history, instances, jobs, refusals, results
 from bt_node.jobs.values import JobSummary, Json
 from bt_node.jobs.waiting import Patience, waiting_for
 
@@ -63,6 +64,7 @@ def view(tx: Transaction, wanted: str | int, patience: Patience) -> Json:
         "stage": job.stage,
         "instances": job.instances,
         "series": _series(tx, job.id),
+        "completeness": _completeness(tx, job.id),
         "roles": job.roles,
         "set_aside": job.set_aside,
         "findings": job.findings,
@@ -92,12 +94,29 @@ def _find(tx: Transaction, wanted: str | int) -> Any:
 
 
 def _series(tx: Transaction, job_id: int) -> list[Json]:
+    arrived = arrived_series(tx, job_id)
     columns = (instances.c.series_instance_uid, instances.c.is_image)
     counted = select(*columns, func.count(), func.sum(instances.c.size_bytes)).where(instances.c.job_id == job_id)
     rows = tx.execute(counted.group_by(*columns).order_by(*columns)).all()
     return [
         {"series_instance_uid": uid, "is_image": bool(is_image), "instances": number, "size_bytes": int(size)}
+        | {"last_received_at": _iso(arrived[uid].last_received_at)}
         for uid, is_image, number, size in rows
+    ]
+
+
+def _completeness(tx: Transaction, job_id: int) -> list[Json]:
+    rows = tx.execute(select(completeness).where(completeness.c.job_id == job_id).order_by(completeness.c.id)).all()
+    return [
+        {
+            "begun_at": _iso(row.begun_at),
+            "at": _iso(row.at),
+            "images": row.images,
+            "complete": bool(row.complete),
+            "reason": row.reason,
+            "evidence": row.evidence,
+        }
+        for row in rows
     ]
 
 

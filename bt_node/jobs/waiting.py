@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import func, select
 
 from bt_node.domain.states import DeliveryState, JobState
+from bt_node.jobs.completeness import last_row
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.tables import deliveries, open_associations, results
+from bt_node.jobs.values import Json
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,18 @@ def _completeness(tx: Transaction, job: Any, patience: Patience) -> str:
     number, seen_at = tx.execute(found).one()
     if number:
         return f"{number} open association(s), last instance {tx.now - seen_at:.0f} s ago"
+    looked = last_row(tx, job.id)
+    if looked is not None and not looked.complete and looked.images == job.images:
+        return _what_lacks(tx.now, looked.evidence, looked.reason)
     of = "" if patience.quiet_seconds is None else f" of {patience.quiet_seconds:g}"
     return f"more images: quiet for {quiet:.0f}{of} s"
+
+
+def _what_lacks(now: float, evidence: Json, reason: str) -> str:
+    """What a quiet study still waits for, and for how long at most."""
+    words = "; ".join(evidence.get("waits_for", ())) or reason
+    goes_on_at = evidence.get("goes_on_at")
+    return words if goes_on_at is None else f"{words}; goes on without in {max(0.0, goes_on_at - now):.0f} s"
 
 
 def _destinations(tx: Transaction, job_id: int) -> str:

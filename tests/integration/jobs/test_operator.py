@@ -73,6 +73,7 @@ def test_a_view_is_json_with_the_promised_keys(desk: Desk):
     assert view["waiting_for"] is None
     assert view["series"] == [
         {"series_instance_uid": "1.2.3.1", "is_image": True, "instances": 2, "size_bytes": 2000}
+        | {"last_received_at": view["last_received_at"]}
     ]
 
 
