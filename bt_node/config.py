@@ -233,6 +233,18 @@ class Roles(_Table):
     rules: tuple[RoleRule, ...] = ()
 
 
+def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or len(set(value)) < len(value):
+        raise ValueError('name one sequence or more, each once, like ["T1C", "FLAIR"]')
+    return value
+
+
+class Results(_Table):
+    """On which series the outline is drawn."""
+
+    segment_on: Annotated[tuple[Literal["T1", "T1C", "T2", "FLAIR"], ...], AfterValidator(_each_once)] = ("T1C",)
+
+
 class Schedule(_Table):
     """When the worker works, and how often it looks."""
 
@@ -306,6 +318,7 @@ class Config(_Table):
     database: Database = Database()
     completeness: Completeness = Completeness()
     roles: Roles = Roles()
+    results: Results = Results()
     schedule: Schedule = Schedule()
     delivery: Delivery = Delivery()
     models: Models = Models()

@@ -17,10 +17,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from bt_node.convert.itk import one_itk_thread, volume_to_itk
+from bt_node.convert.motion import RigidMotion
 from bt_node.convert.regrid import without_aliasing
 from bt_node.domain.errors import RegistrationError
 from bt_node.domain.geometry import FloatArray, Volume
 from bt_node.domain.study import Role
+
+__all__ = ["RegistrationReport", "RigidMotion", "head_mask", "reference_report", "register"]
 
 _WORKING_MM = 2.0
 _LEVELS_MM = (4.0, 2.0)  # Gaussian widths, coarse to fine
@@ -34,49 +37,6 @@ _LEAST_OVERLAP = 0.4  # of the reference's head
 _LEAST_INFORMATION = 0.25  # nats; unrelated heads and noise stay below
 _START_ANGLES_DEG = (-25.0, 25.0)
 _HALF_VOXEL = 0.5
-
-
-@dataclass(frozen=True)
-class RigidMotion:
-    """Maps a point p of the reference's world to the moving series' world.
-
-    The map is `rotation @ (p - centre) + centre + translation`.
-
-    Attributes:
-        rotation: 3×3, row-major.
-        centre: LPS mm, the middle of the reference head.
-        translation: LPS mm, how far that middle moves.
-    """
-
-    rotation: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
-    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    @property
-    def translation_mm(self) -> float:
-        """How far the middle of the head moves."""
-        return float(np.linalg.norm(self.translation))
-
-    @property
-    def rotation_deg(self) -> float:
-        """Angle of the rotation about its axis."""
-        trace = float(np.trace(np.reshape(self.rotation, (3, 3))))
-        return math.degrees(math.acos(min(1.0, max(-1.0, (trace - 1.0) / 2.0))))
-
-    def apply(self, points: FloatArray) -> FloatArray:
-        """Points (..., 3) of the reference's world in the moving series' world, LPS mm."""
-        centre = np.asarray(self.centre)
-        turned: FloatArray = (points - centre) @ np.reshape(self.rotation, (3, 3)).T
-        moved: FloatArray = turned + centre + np.asarray(self.translation)
-        return moved
-
-    def to_itk(self) -> sitk.Transform:
-        """The same map for SimpleITK's resampler."""
-        transform = sitk.AffineTransform(3)
-        transform.SetMatrix(self.rotation)
-        transform.SetCenter(self.centre)
-        transform.SetTranslation(self.translation)
-        return transform
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from bt_node.convert.itk import array_to_itk, resample
+from bt_node.convert.motion import RigidMotion
 from bt_node.domain.geometry import FloatArray, Grid, ImageArray
 
 MODEL_SPACING_MM = 1.0
@@ -42,7 +43,9 @@ def without_aliasing(image: sitk.Image, spacing_mm: float) -> sitk.Image:
     return sitk.DiscreteGaussian(image, variance) if max(variance) > 0 else image
 
 
-def to_source_grid(probabilities: ImageArray, grid: Grid, target: Grid) -> ImageArray:
+def to_source_grid(
+    probabilities: ImageArray, grid: Grid, target: Grid, motion: RigidMotion | None = None
+) -> ImageArray:
     """Bring probabilities from the model's grid to the scanner's, linearly; outside the model's grid they are 0.
 
     Each target voxel is read at its centre, also where slices are 5 mm thick: there the model's grid holds the slice
@@ -52,14 +55,17 @@ def to_source_grid(probabilities: ImageArray, grid: Grid, target: Grid) -> Image
     Args:
         probabilities: float32 (R, Z, Y, X) on `grid`, R regions.
         grid: the model's grid.
-        target: the scanner's grid, in the same world.
+        target: the scanner's grid.
+        motion: from the model's world (the reference's) to the target's, as registration found it for the target's
+            series; None where both are one world.
 
     Returns:
         float32 (R, Z, Y, X) on `target`.
     """
     if probabilities.shape[1:] != grid.shape:
         raise ValueError(f"probabilities {probabilities.shape} do not fit grid {grid.shape}")
+    way = motion.inverse().to_itk() if motion else None
     result = np.empty((probabilities.shape[0], *target.shape), dtype=np.float32)
     for region, values in enumerate(probabilities):
-        result[region] = resample(array_to_itk(values.astype(np.float32, copy=False), grid), target)
+        result[region] = resample(array_to_itk(values.astype(np.float32, copy=False), grid), target, way)
     return result

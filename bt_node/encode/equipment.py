@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 from typing import Any
@@ -21,18 +22,30 @@ SERIES_NUMBERS = {ResultKind.SEG: 9001, ResultKind.SEG_DERIVED: 9002, ResultKind
 _OFFSET_LENGTH = 5  # "+0100"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Which of several series a SEG lies on: 0 for the one that counts; of others the title names the sequence."""
+
+    number: int
+    sequence: str = ""
+
+
+FIRST = Place(0)
+_NUMBERS_PER_PLACE = 10
+
+
 def common_attributes(
-    kind: ResultKind, request: EncodeRequest, identity: RunIdentity, when: datetime
+    kind: ResultKind, request: EncodeRequest, identity: RunIdentity, when: datetime, place: Place = FIRST
 ) -> dict[str, Any]:
     """Keyword arguments that every highdicom constructor here takes: identity, equipment, time."""
     node = request.node
     return {
         "series_instance_uid": identity.uid("series", kind.value),
-        "series_number": SERIES_NUMBERS[kind],
+        "series_number": SERIES_NUMBERS[kind] + _NUMBERS_PER_PLACE * place.number,
         "sop_instance_uid": identity.uid("instance", kind.value),
         "instance_number": 1,
         "series_description": series_description(
-            kind, request.findings.cautions, whole_alone=request.outlined == (Region.WT,)
+            kind, request.findings.cautions, whole_alone=request.outlined == (Region.WT,), sequence=place.sequence
         ),
         "manufacturer": long_string(node.manufacturer),
         "manufacturer_model_name": long_string(node.model_name),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from bt_node.domain.result import EarlierReport
+from bt_node.domain.role import Role
 from bt_node.domain.study import StackedSeries
-from bt_node.domain.tumour import LABEL_OF, PARTS_OF, Findings, LabelMap, Region
+from bt_node.domain.tumour import LABEL_OF, PARTS_OF, Findings, LabelMap, Region, RegionMeasurement
 
 _VOLUME_TOLERANCE = 1e-3
 
@@ -28,12 +29,28 @@ class NodeIdentity:
 
 
 @dataclass(frozen=True, eq=False)
+class FurtherOutline:
+    """The same tumour once more, on the grid of another series of the study.
+
+    Attributes:
+        role: what that series is (T1C, FLAIR, …); stands in SeriesDescription.
+        reference: the series; its instances are among the request's `paths`.
+        labels: tumour labels on `reference.grid`.
+        measurements: sizes of the same regions that the request's findings measure, on this grid.
+    """
+
+    role: Role
+    reference: StackedSeries
+    labels: LabelMap
+    measurements: Mapping[Region, RegionMeasurement]
+
+
+@dataclass(frozen=True, eq=False)
 class EncodeRequest:
     """One study's findings, ready to become DICOM.
 
     Attributes:
-        reference: the T1c series, or where it is missing the next best; results lie on its grid and refer to it
-            alone.
+        reference: the series whose grid counts: SEG and report lie on it and refer to it alone.
         paths: files by SOPInstanceUID of every image that the models read, those of `reference` included.
         labels: tumour labels on `reference.grid`.
         findings: measurements, tumour type and cautions.
@@ -44,6 +61,7 @@ class EncodeRequest:
         decided: how it was decided what the images are, one entry for each role; part of the results' identity.
         earlier_reports: reports on this study that may have reached an archive, oldest first. The last one before
             this run's own is named as predecessor (PS3.3 C.17.2).
+        further: outlines on other series, each of which becomes SEGs of its own; the report measures none of them.
     """
 
     reference: StackedSeries
@@ -54,6 +72,7 @@ class EncodeRequest:
     node: NodeIdentity
     earlier_reports: tuple[EarlierReport, ...] = ()
     decided: tuple[str, ...] = ()
+    further: tuple[FurtherOutline, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels.grid.is_close(self.reference.grid):
@@ -79,6 +98,11 @@ class EncodeRequest:
 
     def _voxels(self, region: Region) -> int:
         return sum(self._counts[part] for part in PARTS_OF[region])
+
+    def on(self, outline: FurtherOutline) -> EncodeRequest:
+        """The request for the SEGs of a further series."""
+        findings = replace(self.findings, measurements=outline.measurements)
+        return replace(self, reference=outline.reference, labels=outline.labels, findings=findings, further=())
 
     @cached_property
     def outlined(self) -> tuple[Region, ...]:

@@ -13,7 +13,7 @@ from bt_node.domain.geometry import LabelArray
 from bt_node.domain.result import ResultKind
 from bt_node.domain.tumour import LabelMap, Region
 from bt_node.encode import codes
-from bt_node.encode.equipment import common_attributes, contributing_equipment
+from bt_node.encode.equipment import FIRST, Place, common_attributes, contributing_equipment
 from bt_node.encode.report import segments_of
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.source import FrameReference, SourceImages
@@ -28,7 +28,12 @@ _WHOLE_ALONE = "Whole tumour"
 
 
 def segmentation(
-    kind: ResultKind, request: EncodeRequest, source: SourceImages, identity: RunIdentity, when: datetime
+    kind: ResultKind,
+    request: EncodeRequest,
+    source: SourceImages,
+    identity: RunIdentity,
+    when: datetime,
+    place: Place = FIRST,
 ) -> Dataset:
     """One SEG object: exclusive regions (SEG) or nested ones (SEG_DERIVED).
 
@@ -46,7 +51,7 @@ def segmentation(
         content_description=_WHOLE_ALONE if regions == (Region.WT,) else _CONTENT[kind],
         content_creator_name=f"{long_string(request.node.model_name)}^AI",
         contributing_equipment=[contributing_equipment(request.findings.segmenter, request, when)],
-        **common_attributes(kind, request, identity, when),
+        **common_attributes(kind, request, identity, when, place),
     )
     dataset.BodyPartExamined = "BRAIN"
     if source.is_multiframe:

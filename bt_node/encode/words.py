@@ -15,6 +15,9 @@ _SHORT_TITLE = {
     ResultKind.SR: "AI tumour SR",
 }
 _WHOLE_TITLE = "AI WT SEG"
+# On a further series the sequence is named; 13 characters are left beside the words that must stand there.
+_FURTHER_TITLE = {ResultKind.SEG: "AI SEG {}", ResultKind.SEG_DERIVED: "TC+WT {}"}
+_FURTHER_WHOLE_TITLE = "AI WT {}"
 _NOT_FOR_DIAGNOSIS = "for research use only, not for diagnosis"
 NO_FRAME_OF_REFERENCE = (
     "The source series names no Frame of Reference: the segmentations name one of their own, and some viewers may "
@@ -28,15 +31,29 @@ _NO_CLASSIFIER = "no classifier was used"
 _DISCLAIMER = "For research use only, not for diagnosis. Made by software; not reviewed by a physician."
 
 
-def series_description(kind: ResultKind, cautions: Sequence[str], *, whole_alone: bool = False) -> str:
+def drawn_again(sequence: str) -> str:
+    """The remark that the outline also lies on another series."""
+    return (
+        f"The outline is drawn on the {sequence} series as well; sizes in this report are those on the first series."
+    )
+
+
+def series_description(
+    kind: ResultKind, cautions: Sequence[str], *, whole_alone: bool = False, sequence: str = ""
+) -> str:
     """SeriesDescription (LO, 64 characters): what it is, that it is research, and whether there are cautions.
 
     Args:
         kind: which object.
         cautions: those of the findings.
         whole_alone: whether a derived SEG holds the whole tumour only.
+        sequence: the sequence that a further SEG lies on; empty for the one that counts.
     """
-    title = _WHOLE_TITLE if whole_alone and kind is ResultKind.SEG_DERIVED else _SHORT_TITLE[kind]
+    whole = whole_alone and kind is ResultKind.SEG_DERIVED
+    if sequence:
+        title = (_FURTHER_WHOLE_TITLE if whole else _FURTHER_TITLE[kind]).format(sequence)
+    else:
+        title = _WHOLE_TITLE if whole else _SHORT_TITLE[kind]
     return f"{'CAUTION, ' if cautions else ''}{title}: {_NOT_FOR_DIAGNOSIS}"
 
 

@@ -14,7 +14,6 @@ from bt_node.assemble.study import read_study
 from bt_node.config import Roles
 from bt_node.convert.measure import measure
 from bt_node.convert.prepare import PreparedStudy, prepare, reference_role
-from bt_node.convert.regrid import to_source_grid
 from bt_node.convert.stack import load_series
 from bt_node.domain.errors import ImplausibleResultError
 from bt_node.domain.geometry import ImageArray
@@ -27,7 +26,7 @@ from bt_node.infer.segmenter import Segmenter
 from bt_node.judge.bone import left_out
 from bt_node.judge.missing import assessable
 from bt_node.judge.verdict import Decision, judge_study
-from bt_node.pipeline.outline import tumour_probabilities
+from bt_node.pipeline.outline import drawn_on, further_outline, labels_on, matrix_to_judge, tumour_probabilities
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.tumour_type import TypeAnswer, name_tumour_type
 
@@ -41,12 +40,14 @@ class Models:
         classifier: names the tumour type; a node may run without one.
         require_all_roles: hold a study in which a sequence is missing, also where the segmenter can answer.
         site: the site's own rules and preference for choosing series.
+        segment_on: the sequences that get an outline; the first that the study holds is the one that counts.
     """
 
     segmenter: Segmenter
     classifier: Classifier | None
     require_all_roles: bool = True
     site: Roles = field(default_factory=Roles)
+    segment_on: tuple[Role, ...] = (Role.T1C,)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class StudyFiles:
 
 @dataclass(frozen=True, eq=False)
 class TripOutcome:
-    """What one trip brought home; arrays are on the grid of the reference series (T1c where there is one)."""
+    """What one trip brought home; arrays are on the grid of the series whose outline counts (`segment_on`)."""
 
     labels: LabelMap
     findings: Findings
@@ -83,17 +84,20 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         missing = _missing(assignment, models)
     with record.stage("load"):
         stacks = _load(assignment, study.paths)
-        reference = stacks[reference_role(stacks)]
+        outlined, *others = drawn_on(stacks, models.segment_on)
+        reference = stacks[outlined]
     with record.stage("convert"):
         prepared = prepare({role: stack.volume for role, stack in stacks.items()})
     with record.stage("segment"):
         probabilities, bone_ml = tumour_probabilities(prepared, models.segmenter)
-        labels, outline = _labelled(probabilities, prepared, reference, models.segmenter)
+        labels = labels_on(outlined, reference, probabilities, prepared, models.segmenter)
+        outline = _guide(labels, probabilities, prepared, models.segmenter)
+        further = {role: labels_on(role, stacks[role], probabilities, prepared, models.segmenter) for role in others}
     with record.stage("classify"):
         answer = name_tumour_type(prepared, outline, stacks, models.classifier)
     with record.stage("judge"):
         findings = _findings(labels, missing, answer, models)
-        findings = _judge(findings, prepared, stacks)
+        findings = _judge(findings, prepared, stacks, matrix_to_judge(stacks, (outlined, *others)))
         findings = replace(findings, cautions=(*findings.cautions, *left_out(bone_ml), *assignment.doubts))
         record.note_findings(findings)
     with record.stage("encode"):
@@ -108,6 +112,10 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
                 node,
                 earlier_reports=study.earlier_reports,
                 decided=_decided(assignment),
+                further=tuple(
+                    further_outline(role, stacks[role], drawn, findings.measurements)
+                    for role, drawn in further.items()
+                ),
             )
         )
     return TripOutcome(labels, findings, objects)
@@ -135,15 +143,11 @@ def _load(assignment: RoleAssignment, paths: Mapping[str, Path]) -> dict[Role, S
     return {role: load_series(choice.series, paths) for role, choice in assignment.choices.items()}
 
 
-def _labelled(
-    probabilities: ImageArray, prepared: PreparedStudy, reference: StackedSeries, segmenter: Segmenter
-) -> tuple[LabelMap, LabelMap]:
-    """Labels on the source grid, which count, and on the model's grid, for the choice of slices."""
-    on_source = to_source_grid(probabilities, prepared.grid, reference.grid)
-    labels = LabelMap(segmenter.decide(on_source, voxel_mm3=reference.grid.voxel_volume_mm3), reference.grid)
+def _guide(labels: LabelMap, probabilities: ImageArray, prepared: PreparedStudy, segmenter: Segmenter) -> LabelMap:
+    """Labels on the model's grid, for the choice of slices; what counts are those on the source grid."""
     # A speck that is lost on the way to the source grid is not outlined, and guides no choice.
     outline = segmenter.decide(probabilities if not labels.is_empty else np.zeros_like(probabilities))
-    return labels, LabelMap(outline, prepared.grid)
+    return LabelMap(outline, prepared.grid)
 
 
 def _findings(labels: LabelMap, missing: tuple[Role, ...], answer: TypeAnswer, models: Models) -> Findings:
@@ -157,18 +161,19 @@ def _findings(labels: LabelMap, missing: tuple[Role, ...], answer: TypeAnswer, m
     )
 
 
-def _judge(findings: Findings, prepared: PreparedStudy, stacks: Mapping[Role, StackedSeries]) -> Findings:
+def _judge(
+    findings: Findings, prepared: PreparedStudy, stacks: Mapping[Role, StackedSeries], matrix: tuple[int, int]
+) -> Findings:
     """The findings with the cautions that must travel with them.
 
     Raises:
         ImplausibleResultError: nothing may leave before a person has looked.
     """
     role = reference_role(stacks)
-    _, rows, columns = stacks[role].grid.shape
     verdict = judge_study(
         findings,
         brain_ml=prepared.brain.volume_ml,
-        matrix=(rows, columns),
+        matrix=matrix,
         moved_mm={role: report.translation_mm for role, report in prepared.registrations.items()},
         reference=role,
     )

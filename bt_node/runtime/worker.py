@@ -10,6 +10,7 @@ import threading
 from bt_node import __version__
 from bt_node.config import Config
 from bt_node.deliver.peer import Peer
+from bt_node.domain.study import Role
 from bt_node.encode.results import NodeIdentity
 from bt_node.infer.classifier import load_classifier
 from bt_node.infer.device import choose_device, use_threads
@@ -43,7 +44,13 @@ def load_models(config: Config) -> Models:
     if config.models.classifier:
         classifier = load_classifier(read_release(config.models.folder / config.models.classifier), device)
     logger.info("models loaded on %s", device)
-    return Models(segmenter, classifier, require_all_roles=config.completeness.require_all_roles, site=config.roles)
+    return Models(
+        segmenter,
+        classifier,
+        require_all_roles=config.completeness.require_all_roles,
+        site=config.roles,
+        segment_on=tuple(Role(name) for name in config.results.segment_on),
+    )
 
 
 def node_identity(config: Config) -> NodeIdentity:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bt_node.convert.itk import array_to_itk, grid_of, resample, volume_to_itk
+from bt_node.convert.motion import RigidMotion
 from bt_node.convert.regrid import axis_aligned_grid, to_source_grid, without_aliasing
 from bt_node.domain.geometry import Grid, Volume
 
@@ -36,8 +37,14 @@ def _probability(grid: Grid) -> np.ndarray:
 
 
 def _around_centre(shape: tuple[int, int, int], spacing: tuple[float, float, float], direction: np.ndarray) -> Grid:
+    return _around(CENTRE, shape, spacing, direction)
+
+
+def _around(
+    centre: np.ndarray, shape: tuple[int, int, int], spacing: tuple[float, float, float], direction: np.ndarray
+) -> Grid:
     middle = (np.array(shape)[::-1] - 1) / 2 * np.array(spacing)
-    x, y, z = (float(value) for value in CENTRE - direction @ middle)
+    x, y, z = (float(value) for value in centre - direction @ middle)
     return Grid(shape, spacing, (x, y, z), tuple(float(value) for value in direction.ravel()))
 
 
@@ -74,6 +81,30 @@ def test_an_outline_lands_in_place_on_oblique_anisotropic_grids(
     found = to_source_grid(_probability(MODEL), MODEL, target)
     np.testing.assert_allclose(found, _probability(target), atol=0.15)
     _check_ellipsoid(found, target, tolerance_mm=0.1 + 0.1 * slice_mm, tolerance_ml=0.12)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    turn=st.tuples(*[st.floats(-30, 30)] * 3),
+    shift=st.tuples(*[st.floats(-40, 40)] * 3),
+    angles=st.tuples(*[st.floats(-90, 90)] * 3),
+    slice_mm=st.floats(0.8, 4.0),
+)
+def test_an_outline_lands_where_the_lesion_lay_when_the_series_was_taken(
+    turn: tuple[float, float, float],
+    shift: tuple[float, float, float],
+    angles: tuple[float, float, float],
+    slice_mm: float,
+) -> None:
+    motion = RigidMotion(tuple(_rotation(turn).ravel()), (4.0, -2.0, 9.0), shift)
+    there = motion.apply(CENTRE)
+    np.testing.assert_allclose(motion.inverse().apply(there), CENTRE, atol=1e-9)
+    target = _around(there, (math.ceil(44 / slice_mm), 53, 47), (0.9, 1.0, slice_mm), _rotation(angles))
+    found = to_source_grid(_probability(MODEL), MODEL, target, motion)
+    came_from = motion.inverse().apply(_points(target))
+    radius = np.sqrt((((came_from - CENTRE) / SEMI_AXES) ** 2).sum(axis=1)).reshape(target.shape)
+    assert (found[0][radius < 0.85] > 0.5).all()
+    assert (found[0][radius > 1.15] < 0.5).all()
 
 
 def _rotation(angles_deg: tuple[float, float, float]) -> np.ndarray:
