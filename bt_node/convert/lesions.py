@@ -96,8 +96,9 @@ def _shared_ml(present: Parts, carried: npt.NDArray[np.uint8], former_count: int
     """What present part (row) and former part (column) share, ml."""
     both = present.array.astype(np.int64) * (former_count + 1) + carried
     counts = np.bincount(both.ravel(), minlength=(present.count + 1) * (former_count + 1))
-    table: FloatArray = counts.reshape(present.count + 1, former_count + 1)[1:, 1:] * present.grid.voxel_volume_mm3
-    return table / 1000.0
+    table = counts.reshape(present.count + 1, former_count + 1)[1:, 1:]
+    shared: FloatArray = table.astype(np.float64) * (present.grid.voxel_volume_mm3 / 1000.0)
+    return shared
 
 
 def _apart_mm(present: Parts, former: Parts, motion: RigidMotion) -> FloatArray:

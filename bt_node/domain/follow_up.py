@@ -157,6 +157,7 @@ class FollowUp:
         former_day: its day.
         days: days from there to here, at least 1.
         objects: its result objects, which the report names as evidence.
+        segmenter: which release outlined then.
         changes: of every region that both studies assessed.
         lesions: of every lesion of either study; empty where the lesions could not be told apart.
         way: how lesions were compared.
@@ -169,6 +170,7 @@ class FollowUp:
     former_day: date
     days: int
     objects: tuple[FormerObject, ...]
+    segmenter: ReleaseIdentity
     changes: tuple[Change, ...]
     lesions: tuple[LesionChange, ...] = ()
     way: Way = Way.NUMBERS
@@ -178,6 +180,21 @@ class FollowUp:
     def change_of(self, region: Region) -> Change | None:
         """The change of one region, None where it cannot be told."""
         return next((change for change in self.changes if change.region is region), None)
+
+    @property
+    def found_again(self) -> int:
+        """How many lesions of the former study are lesions of this one."""
+        return sum(1 for each in self.lesions if each.former_ml is not None and each.present_ml is not None)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What the comparison adds to the identity of results: the former reports and which UIDs go on, no measure.
+
+        Two machines whose arithmetic differs in the last bit still make one and the same object.
+        """
+        reports = [each.sop_instance_uid for each in self.objects if each.kind is ResultKind.SR]
+        going_on = [f"{region.value}={uid}" for region, uid in sorted(self.tracking.items())]
+        return ("former", self.former_study_instance_uid, *reports, self.way.value, self.because, *going_on)
 
     def facts(self) -> dict[str, Any]:
         """The same as plain JSON, for the job book and for people."""
@@ -189,6 +206,7 @@ class FollowUp:
             "compared": self.way.value,
             "because": self.because,
             "same_tumour": bool(self.tracking),
+            "tracking": {region.value: uid for region, uid in self.tracking.items()},
             "volumes_ml": {
                 change.region.value: {
                     "former": change.former_ml,

@@ -46,6 +46,11 @@ CUBIC_CENTIMETER = Code("cm3", "UCUM", "cubic centimeter")
 MILLIMETER = Code("mm", "UCUM", "mm")
 PERCENT = Code("%", "UCUM", "Percent")
 
+# ---- how it compares with the former study
+SIZE_DIFFERENCE = Code("442714003", "SCT", "Difference in size")  # CID 6133, quantitative temporal differences
+COMPARED = Code("122140", "DCM", "Comparison with Prior Study Done")
+YES = Code("373066001", "SCT", "Yes")  # CID 230
+
 # ---- what it may be
 IMPRESSION = Code("111023", "DCM", "Differential Diagnosis/Impression")
 CERTAINTY = Code("111013", "DCM", "Certainty of Impression")  # 0 to 100 percent

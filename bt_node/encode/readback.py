@@ -21,6 +21,7 @@ from bt_node.domain.errors import ReadBackError
 from bt_node.domain.geometry import BoolArray, Grid
 from bt_node.domain.result import EncodedObject
 from bt_node.encode import codes
+from bt_node.encode.quantity import Quantity
 from bt_node.encode.report import MeasuredGroup, Report, segments_of
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.source import FrameReference, SourceImages
@@ -168,10 +169,12 @@ def check_report(
     for item, meant in zip(groups, report.groups, strict=True):
         _check_group(item, meant)
     _check_evaluations(dataset, report)
-    named = _evidence(dataset)
+    named = _evidence(dataset, "CurrentRequestedProcedureEvidenceSequence")
     expected = set(request.paths) | {each.sop_instance_uid for each in outlines}
     if named != expected:
         raise ReadBackError("SR", f"evidence names {len(named)} instances, not the {len(expected)} used")
+    if _evidence(dataset, "PertinentOtherEvidenceSequence") != set(report.former):
+        raise ReadBackError("SR", "the objects of the former study are not named")
     predecessors = [
         str(reference.ReferencedSOPInstanceUID)
         for study in dataset.get("PredecessorDocumentsSequence", [])
@@ -206,10 +209,14 @@ def _check_group(item: Dataset, meant: MeasuredGroup) -> None:
     expected = [(meant.segment.sop_instance_uid, meant.segment.number)] if meant.segment else []
     if (uids, findings, segments) != ([meant.tracking_uid], [_key(meant.finding)], expected):
         raise ReadBackError("SR", f"the group {meant.label} does not name its finding, tracking UID or segment")
-    numbers = [_number(child) for child in children if child.ValueType == "NUM"]
-    wanted = [(each.name.value, each.unit.value, each.value) for each in meant.quantities]
+    numbers = [_number(child) for child in _items(item) if child.ValueType == "NUM"]
+    wanted = [(one.name.value, one.unit.value, one.value) for each in meant.quantities for one in _with_sources(each)]
     if not _same_numbers(numbers, wanted):
         raise ReadBackError("SR", f"the group {meant.label} holds {numbers}, not {wanted}")
+
+
+def _with_sources(quantity: Quantity) -> tuple[Quantity, ...]:
+    return (quantity, *quantity.inferred_from)
 
 
 def _number(item: Dataset) -> tuple[str, str, float]:
@@ -246,10 +253,10 @@ def _check_evaluations(dataset: Dataset, report: Report) -> None:
         raise ReadBackError("SR", f"{len(texts)} comments do not read as the {len(report.comments)} written")
 
 
-def _evidence(dataset: Dataset) -> set[str]:
+def _evidence(dataset: Dataset, sequence: str) -> set[str]:
     return {
         str(instance.ReferencedSOPInstanceUID)
-        for study in dataset.CurrentRequestedProcedureEvidenceSequence
+        for study in dataset.get(sequence, [])
         for series in study.ReferencedSeriesSequence
         for instance in series.ReferencedSOPSequence
     }

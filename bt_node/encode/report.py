@@ -11,25 +11,16 @@ from bt_node.domain.result import EarlierReport, ResultKind
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import Findings, Region, RegionMeasurement, ReleaseIdentity
 from bt_node.encode import codes
+from bt_node.encode.comparison import compared_sizes, comparison_words, former_references
+from bt_node.encode.quantity import Quantity
 from bt_node.encode.request import EncodeRequest
-from bt_node.encode.uids import RunIdentity, tracking_uid
+from bt_node.encode.uids import RunIdentity
 from bt_node.encode.words import REPLACES_EARLIER_REPORT, comments
 
 EXCLUSIVE = (Region.NCR, Region.ED, Region.ET)
 NESTED = (Region.TC, Region.WT)
 # Response criteria (RANO) look at the core and at what enhances, not at oedema.
 _WITH_AXES = (Region.ET, Region.TC)
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One measured number with unit, and the model that it comes from."""
-
-    name: Code
-    value: float
-    unit: Code
-    release: ReleaseIdentity
-    method: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +58,7 @@ class Report:
     statements: tuple[Statement, ...]
     comments: tuple[str, ...]
     predecessor: EarlierReport | None = None
+    former: tuple[str, ...] = ()  # SOPInstanceUIDs of the former study's objects
 
 
 def segments_of(kind: ResultKind, outlined: tuple[Region, ...]) -> tuple[Region, ...]:
@@ -92,7 +84,11 @@ def write_report(request: EncodeRequest, identity: RunIdentity, remarks: Sequenc
     predecessor = _predecessor(request.earlier_reports, identity)
     replaced = () if predecessor is None else (REPLACES_EARLIER_REPORT,)
     return Report(
-        groups, _statements(request.findings, outlined), comments(request, (*replaced, *remarks)), predecessor
+        groups,
+        _statements(request, outlined),
+        comments(request, (*replaced, *remarks, *comparison_words(request.follow_up))),
+        predecessor,
+        tuple(instance for _, instance, _ in former_references(request.follow_up)),
     )
 
 
@@ -110,11 +106,12 @@ def _outlined_group(region: Region, request: EncodeRequest, identity: RunIdentit
     findings = request.findings
     return MeasuredGroup(
         label=region.value,
-        tracking_uid=tracking_uid(identity.study_instance_uid, region),
+        tracking_uid=request.tracking_uid(identity.study_instance_uid, region),
         finding=codes.REGIONS[region].finding,
         segment=SegmentReference(identity.uid("instance", kind.value), number),
         quantities=(
             *_sizes(findings.measurements[region], findings.segmenter),
+            *compared_sizes(request.follow_up, region, findings.segmenter),
             *(_certainty(findings) if region is Region.WT else ()),
         ),
     )
@@ -124,10 +121,14 @@ def _nothing_outlined(request: EncodeRequest, identity: RunIdentity) -> Measured
     findings = request.findings
     return MeasuredGroup(
         label=Region.WT.value,
-        tracking_uid=tracking_uid(identity.study_instance_uid, Region.WT),
+        tracking_uid=request.tracking_uid(identity.study_instance_uid, Region.WT),
         finding=codes.REGIONS[Region.WT].finding,
         segment=None,
-        quantities=(*_sizes(findings.measurements[Region.WT], findings.segmenter), *_certainty(findings)),
+        quantities=(
+            *_sizes(findings.measurements[Region.WT], findings.segmenter),
+            *compared_sizes(request.follow_up, Region.WT, findings.segmenter),
+            *_certainty(findings),
+        ),
     )
 
 
@@ -151,11 +152,14 @@ def _certainty(findings: Findings) -> tuple[Quantity, ...]:
 _NEEDED_TO_EXCLUDE = frozenset({Role.T1C, Role.FLAIR})
 
 
-def _statements(findings: Findings, outlined: tuple[Region, ...]) -> tuple[Statement, ...]:
+def _statements(request: EncodeRequest, outlined: tuple[Region, ...]) -> tuple[Statement, ...]:
+    findings = request.findings
+    compared = [Statement(codes.COMPARED, codes.YES)] if request.follow_up else []
     named = findings.tumour_type.top if findings.tumour_type else None
     diagnosis = codes.DIAGNOSES.get(named) if named else None
     impression = [Statement(codes.IMPRESSION, diagnosis)] if diagnosis else []
-    return (*impression, *_presence(findings, outlined), *_absent_parts(findings, outlined), *_hidden_parts(findings))
+    parts = (*_absent_parts(findings, outlined), *_hidden_parts(findings))
+    return (*impression, *_presence(findings, outlined), *parts, *compared)
 
 
 def _presence(findings: Findings, outlined: tuple[Region, ...]) -> list[Statement]:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bt_node.domain.follow_up import FollowUp
 from bt_node.domain.result import EarlierReport
 from bt_node.domain.role import Role
 from bt_node.domain.study import StackedSeries
 from bt_node.domain.tumour import LABEL_OF, PARTS_OF, Findings, LabelMap, Region, RegionMeasurement
+from bt_node.encode.uids import tracking_uid
 
 _VOLUME_TOLERANCE = 1e-3
 
@@ -62,6 +64,7 @@ class EncodeRequest:
         earlier_reports: reports on this study that may have reached an archive, oldest first. The last one before
             this run's own is named as predecessor (PS3.3 C.17.2).
         further: outlines on other series, each of which becomes SEGs of its own; the report measures none of them.
+        follow_up: the comparison with the same patient's former study, where there is one.
     """
 
     reference: StackedSeries
@@ -73,6 +76,7 @@ class EncodeRequest:
     earlier_reports: tuple[EarlierReport, ...] = ()
     decided: tuple[str, ...] = ()
     further: tuple[FurtherOutline, ...] = ()
+    follow_up: FollowUp | None = None
 
     def __post_init__(self) -> None:
         if not self.labels.grid.is_close(self.reference.grid):
@@ -98,6 +102,11 @@ class EncodeRequest:
 
     def _voxels(self, region: Region) -> int:
         return sum(self._counts[part] for part in PARTS_OF[region])
+
+    def tracking_uid(self, study_instance_uid: str, region: Region) -> str:
+        """Tracking UID of a region: the former study's where the tumour is the same one, else this study's own."""
+        going_on = self.follow_up.tracking if self.follow_up else {}
+        return going_on.get(region) or tracking_uid(study_instance_uid, region)
 
     def on(self, outline: FurtherOutline) -> EncodeRequest:
         """The request for the SEGs of a further series."""

@@ -85,5 +85,6 @@ def _identity(request: EncodeRequest, source: SourceImages) -> RunIdentity:
 
 
 def _also(request: EncodeRequest) -> list[str]:
-    """Further series change what the report names as evidence, so it is another report."""
-    return [f"also={further.reference.series_instance_uid}" for further in request.further]
+    """Further series, and a former study to compare with, change what the report says: it is another report."""
+    further = [f"also={further.reference.series_instance_uid}" for further in request.further]
+    return further if request.follow_up is None else [*further, *request.follow_up.identity]

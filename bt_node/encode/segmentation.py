@@ -17,7 +17,7 @@ from bt_node.encode.equipment import FIRST, Place, common_attributes, contributi
 from bt_node.encode.report import segments_of
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.source import FrameReference, SourceImages
-from bt_node.encode.uids import RunIdentity, tracking_uid
+from bt_node.encode.uids import RunIdentity
 from bt_node.encode.words import long_string
 
 _CONTENT = {
@@ -82,7 +82,7 @@ def _description(
         segmented_property_type=terms.finding,
         algorithm_type="AUTOMATIC",
         algorithm_identification=algorithm,
-        tracking_uid=tracking_uid(identity.study_instance_uid, region),
+        tracking_uid=request.tracking_uid(identity.study_instance_uid, region),
         tracking_id=region.value,
         anatomic_regions=[codes.BRAIN],
         display_color=hd.color.CIELabColor.from_rgb(*terms.colour),

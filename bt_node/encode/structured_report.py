@@ -14,8 +14,10 @@ from pydicom.sr.coding import Code
 from bt_node.domain.result import EarlierReport, ResultKind
 from bt_node.domain.tumour import ReleaseIdentity
 from bt_node.encode import codes
+from bt_node.encode.comparison import former_evidence
 from bt_node.encode.equipment import common_attributes, contributing_equipment
-from bt_node.encode.report import MeasuredGroup, Quantity, Report, SegmentReference
+from bt_node.encode.quantity import Quantity
+from bt_node.encode.report import MeasuredGroup, Report, SegmentReference
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.source import SourceImages
 from bt_node.encode.uids import RunIdentity, derived_uid, releases_of
@@ -45,7 +47,7 @@ def structured_report(
         _point_library_at_frame(content, source)
     content[0].ContentSequence.append(_qualitative_evaluations(report))
     return sr.Comprehensive3DSR(
-        evidence=[*source.evidence, *segmentations],
+        evidence=[*source.evidence, *segmentations, *former_evidence(request.follow_up)],
         content=content,
         is_complete=True,
         is_final=False,
@@ -114,13 +116,19 @@ def _referenced_segment(segment: SegmentReference, identity: RunIdentity) -> sr.
 
 def _measurement(quantity: Quantity) -> sr.Measurement:
     """The method stands at each measurement: at the group highdicom 0.28 gives it a wrong relationship."""
-    return sr.Measurement(
+    measurement = sr.Measurement(
         name=quantity.name,
         value=quantity.value,
         unit=quantity.unit,
         method=quantity.method,
         algorithm_id=_algorithm(quantity.release),
     )
+    # highdicom has no argument for these (TID 1419 row 14, TID 300).
+    measurement[0].ContentSequence.extend(
+        sr.NumContentItem(each.name, each.value, each.unit, relationship_type="INFERRED FROM")
+        for each in quantity.inferred_from
+    )
+    return measurement
 
 
 def _algorithm(release: ReleaseIdentity) -> sr.AlgorithmIdentification:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bt_node.domain.follow_up import Change, FollowUp
+from bt_node.domain.follow_up import Change, FollowUp, Way
 from bt_node.domain.tumour import Region, ReleaseIdentity
 
 _DOUBLING_DAYS = 7.0
@@ -21,7 +21,6 @@ _WORTH_A_WORD_ML = 1.0
 def judge_change(
     follow_up: FollowUp,
     *,
-    former_segmenter: ReleaseIdentity,
     segmenter: ReleaseIdentity,
     former_missing: tuple[str, ...] = (),
     missing: tuple[str, ...] = (),
@@ -29,9 +28,11 @@ def judge_change(
     """Cautions about a comparison: what cannot be growth alone, and what makes two studies hard to compare."""
     whole = follow_up.change_of(Region.WT)
     cautions = [] if whole is None else [*_too_fast(whole, follow_up.days), *_nearly_gone(whole, follow_up.days)]
-    if former_segmenter != segmenter:
+    cautions += _elsewhere(follow_up)
+    if follow_up.segmenter != segmenter:
         cautions.append(
-            f"The former study was outlined by another model ({former_segmenter.name} {former_segmenter.version}); "
+            f"The former study was outlined by another model ({follow_up.segmenter.name} "
+            f"{follow_up.segmenter.version}); "
             "a part of the change may come from that."
         )
     if set(former_missing) != set(missing):
@@ -60,6 +61,13 @@ def _nearly_gone(change: Change, days: int) -> Iterator[str]:
         f"Of {change.former_ml:.1f} ml whole tumour in the former study {_ago(days)} ago, {change.present_ml:.1f} ml "
         "are outlined now. Without an operation between the two, one of the outlines may be wrong."
     )
+
+
+def _elsewhere(follow_up: FollowUp) -> Iterator[str]:
+    then = any(each.former_ml is not None for each in follow_up.lesions)
+    now = any(each.present_ml is not None for each in follow_up.lesions)
+    if follow_up.way is Way.REGISTERED and then and now and not follow_up.found_again:
+        yield "What is outlined lies elsewhere than what was outlined in the former study: it is not the same lesion."
 
 
 def _ago(days: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import encode_cases
+import follow_up_cases
 import numpy as np
 import pydicom
 import pytest
@@ -89,6 +90,18 @@ def test_a_report_that_replaces_another_is_clean_and_points_at_it(tmp_path: Path
     (reference,) = series.ReferencedSOPSequence
     assert reference.ReferencedSOPClassUID == earlier.sop_class_uid
     assert reference.ReferencedSOPInstanceUID == earlier.sop_instance_uid
+
+
+def test_a_report_that_compares_with_a_former_study_is_clean(tmp_path: Path, peer: Peer) -> None:
+    """The former study's objects are known to the validators, as they are to an archive."""
+    kind = encode_cases.tumour_type()
+    former = encode_cases.make_request(tmp_path / "former", kind=kind, study_uid=follow_up_cases.FORMER_STUDY)
+    first = encode_results(former)
+    encode_cases.save(first, tmp_path / "former" / "results")
+    request = encode_cases.make_request(tmp_path / "in", kind=kind)
+    compared = follow_up_cases.compared(request, follow_up_cases.objects_of(first))
+    encode_cases.save(encode_results(compared), tmp_path / "out")
+    assert validators.validate(tmp_path / "out", [tmp_path / "in", tmp_path / "former"], peer) == ()
 
 
 def test_multi_frame_sources_are_clean_where_no_template_is_concerned(tmp_path: Path, peer: Peer) -> None:
