@@ -1,22 +1,26 @@
 """Slices to a volume, with every geometric assumption checked before a voxel is used.
 
 A Grid can only express parallel slices of one matrix, evenly spaced along their own normal. Whatever is not so is
-refused with the fact that broke it; nothing is dropped, averaged or interpolated to make it fit.
+refused with the fact that broke it; nothing is averaged or interpolated to make it fit. Only the very same image
+received twice under two UIDs is left out, and named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from bt_node.convert.copies import copies_among
 from bt_node.convert.pixels import Instance, open_instance
 from bt_node.domain.errors import (
     DuplicateSliceError,
     GeometryError,
     MixedMatrixError,
     MixedOrientationError,
+    MosaicError,
     SliceGapError,
     SpoolFileMissingError,
 )
@@ -47,18 +51,21 @@ def load_series(series: SeriesFacts, paths: Mapping[str, Path]) -> StackedSeries
 
     Returns:
         Volume float32 (Z, Y, X) in the scanner's unit after rescale. x runs along increasing column index, y along
-        increasing row index, z along their right-handed normal; plane z is `slices[z]`.
+        increasing row index, z along their right-handed normal; plane z is `slices[z]`. `copies` are images that
+        equal another one of the series in place and in every pixel: they are left out.
 
     Raises:
         GeometryError: one of its kinds, when the slices form no regular volume.
         PixelDataError: a frame cannot be decoded.
         SpoolFileMissingError: a file is missing.
     """
-    slices, grid = stack_geometry(series)
-    missing = [facts.sop_instance_uid for facts in slices if facts.sop_instance_uid not in paths]
+    missing = [facts.sop_instance_uid for facts in series.slices if facts.sop_instance_uid not in paths]
     if missing:
         raise SpoolFileMissingError(missing[0])
-    return StackedSeries(series.series_instance_uid, Volume(_decode(slices, paths), grid), slices)
+    copies = copies_among(series.slices, paths)
+    single = replace(series, slices=tuple(facts for facts in series.slices if facts not in copies))
+    slices, grid = stack_geometry(single)
+    return StackedSeries(series.series_instance_uid, Volume(_decode(slices, paths), grid), slices, copies)
 
 
 def stack_geometry(series: SeriesFacts) -> tuple[tuple[SliceFacts, ...], Grid]:
@@ -70,6 +77,8 @@ def stack_geometry(series: SeriesFacts) -> tuple[tuple[SliceFacts, ...], Grid]:
     uid = series.series_instance_uid
     if not series.slices:
         raise GeometryError(uid, "it holds no slices.")
+    if "MOSAIC" in series.image_type:
+        raise MosaicError(uid)
     _check_orientation(uid, series.slices)
     _check_matrix(uid, series.slices)
     axes = _axes(uid, series.slices)

@@ -189,6 +189,15 @@ class MixedOrientationError(GeometryError):
         super().__init__(series_uid, f"{orientations} different slice orientations in one series.")
 
 
+class MosaicError(GeometryError):
+    """Each image is a mosaic of many slices (Siemens); where the tiles lie is said in private elements only."""
+
+    code = "mosaic"
+
+    def __init__(self, series_uid: str) -> None:
+        super().__init__(series_uid, "each image is a mosaic of many slices (Siemens), which is not read.")
+
+
 class MixedMatrixError(GeometryError):
     """Slices of one series differ in matrix size or pixel spacing."""
 

@@ -252,11 +252,15 @@ class RoleAssignment:
 
 @dataclass(frozen=True, eq=False)
 class StackedSeries:
-    """A series as a volume on its own grid; `slices[z]` is the frame that became plane z of the array."""
+    """A series as a volume on its own grid; `slices[z]` is the frame that became plane z of the array.
+
+    `copies` are images that equal one of `slices` in place and in every pixel, and were left out.
+    """
 
     series_instance_uid: str
     volume: Volume
     slices: tuple[SliceFacts, ...]
+    copies: tuple[SliceFacts, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.slices) != self.volume.grid.shape[0]:

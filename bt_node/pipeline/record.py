@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bt_node.domain.study import RoleAssignment, SetAside
+from bt_node.domain.study import RoleAssignment, SetAside, StackedSeries
 from bt_node.domain.tumour import Findings, ReleaseIdentity, TumourTypeFinding
+
+_SAME_IMAGE = "the very same image as another of this series, at the same place with the same pixels"
 
 
 def _nobody_asked_to_stop() -> None:
@@ -63,6 +65,15 @@ class TripRecord:
         ]
         self.set_aside = [_set_aside_facts(aside) for aside in assignment.set_aside]
         self.findings = {"sequences": _sequences(assignment)}
+
+    def note_copies(self, stacks: Iterable[StackedSeries]) -> None:
+        """Keep that images were left out because the series holds the very same one already."""
+        for stack in stacks:
+            if stack.copies:
+                number = {entry["series_instance_uid"]: entry["series_number"] for entry in self.roles}
+                uid = stack.series_instance_uid
+                aside = SetAside(uid, number.get(uid), _SAME_IMAGE, len(stack.copies))
+                self.set_aside.append(_set_aside_facts(aside))
 
     def note_findings(self, findings: Findings) -> None:
         """Keep volumes, axes, tumour type and the releases that said so, beside the sequences they rest on."""

@@ -15,6 +15,7 @@ from bt_node.config import Roles
 from bt_node.convert.measure import measure
 from bt_node.convert.prepare import PreparedStudy, prepare, reference_role
 from bt_node.convert.stack import load_series
+from bt_node.domain.completeness import KnownGaps
 from bt_node.domain.errors import ImplausibleResultError
 from bt_node.domain.geometry import ImageArray
 from bt_node.domain.result import EarlierReport, EncodedObject
@@ -23,6 +24,7 @@ from bt_node.domain.tumour import Findings, LabelMap
 from bt_node.encode.results import EncodeRequest, NodeIdentity, encode_results
 from bt_node.infer.classifier import Classifier
 from bt_node.infer.segmenter import Segmenter
+from bt_node.judge.arrival import require_whole_series, what_did_not_arrive
 from bt_node.judge.bone import left_out
 from bt_node.judge.missing import assessable
 from bt_node.judge.verdict import Decision, judge_study
@@ -52,12 +54,16 @@ class Models:
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """Where one study's instances lie, when its analysis began (kept for re-runs), and what was said of it before."""
+    """Where one study's instances lie, when its analysis began (kept for re-runs), what was said of it before.
+
+    `gaps` is what is known not to have arrived.
+    """
 
     paths: Mapping[str, Path]
     analysed_at: datetime
     earlier_reports: tuple[EarlierReport, ...] = ()
     assigned: Mapping[Role, Assigned] = field(default_factory=dict)
+    gaps: KnownGaps = field(default_factory=KnownGaps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +88,11 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         assignment = choose_roles(read_study(study.paths), models.site, study.assigned)
         record.note_assignment(assignment)
         missing = _missing(assignment, models)
+        require_whole_series(assignment, study.gaps)
+        lacking = what_did_not_arrive(assignment, study.gaps, missing)
     with record.stage("load"):
         stacks = _load(assignment, study.paths)
+        record.note_copies(stacks.values())
         outlined, *others = drawn_on(stacks, models.segment_on)
         reference = stacks[outlined]
     with record.stage("convert"):
@@ -98,7 +107,7 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
     with record.stage("judge"):
         findings = _findings(labels, missing, answer, models)
         findings = _judge(findings, prepared, stacks, matrix_to_judge(stacks, (outlined, *others)))
-        findings = replace(findings, cautions=(*findings.cautions, *left_out(bone_ml), *assignment.doubts))
+        findings = replace(findings, cautions=(*findings.cautions, *left_out(bone_ml), *assignment.doubts, *lacking))
         record.note_findings(findings)
     with record.stage("encode"):
         evidence = _evidence(stacks, study.paths)
@@ -111,7 +120,7 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
                 study.analysed_at,
                 node,
                 earlier_reports=study.earlier_reports,
-                decided=_decided(assignment),
+                decided=(*_decided(assignment), *lacking),
                 further=tuple(
                     further_outline(role, stacks[role], drawn, findings.measurements)
                     for role, drawn in further.items()
