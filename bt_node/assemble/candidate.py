@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bt_node.assemble.geometry import Shape, shape_of
@@ -63,11 +63,13 @@ def _texts(series: SeriesFacts, shared: set[str]) -> tuple[str, ...]:
     return tuple(text for text in (description, *own) if text)
 
 
-def _shared_protocols(series: Iterable[SeriesFacts]) -> set[str]:
+def _shared_protocols(series: Sequence[SeriesFacts]) -> set[str]:
     """Protocol names that stand on series of different descriptions: they name the examination, not the series.
 
     GE writes the examination ("BRAIN W/WO CONTRAST") here, Siemens and Philips the sequence.
     """
+    if any(facts.manufacturer.upper().startswith("GE") and facts.description for facts in series):
+        return {normalise(facts.protocol_name) for facts in series}
     descriptions: dict[str, set[str]] = defaultdict(set)
     for facts in series:
         descriptions[normalise(facts.protocol_name)].add(normalise(facts.description))

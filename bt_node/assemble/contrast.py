@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from bt_node.assemble.agent import has_agent
 from bt_node.assemble.candidate import Candidate
+from bt_node.assemble.twins import Clock, adds_words, are_twins, groups_of_twins, runs_in_order
 from bt_node.assemble.vocabulary import BOLUS_WORDS, SPIN_LABEL_WORDS
-from bt_node.assemble.words import contrast_word, first_key, without_contrast_words
+from bt_node.assemble.words import contrast_word, first_key
 
 
 class Basis(Enum):
@@ -25,21 +27,16 @@ class Basis(Enum):
     NAMED_TWIN = (3, "")
     AGENT_ALONE = (3.2, "only ContrastBolusAgent says that contrast was given, and no T1 is without it")
     BOLUS = (3.1, "only a bolus perfusion before it says that contrast was given")
+    STARTED = (3.05, "only ContrastBolusStartTime tells before from after contrast")
     CONTRADICTED = (2.5, "another series claims to be without contrast, but was acquired later")
     ORDER = (2, "no header names contrast, only the times of equal acquisitions tell before from after")
     NUMBERS = (1, "no header names contrast, only SeriesNumber tells before from after")
+    NAMED_MORE = (1.8, "no word that is known names contrast, only a later equal acquisition with a longer name")
     SILENT_BEFORE = (1.5, "it says nothing about contrast, and the series that do have other settings")
     SILENT = (0, "nothing says whether contrast was given")
 
     def __init__(self, rank: float, doubt: str) -> None:
         self.rank, self.doubt = rank, doubt
-
-
-_NO_AGENT = frozenset(
-    {"", "NO", "NONE", "N", "NIL", "0", "-", "--", ".", "OHNE", "SANS", "NEIN", "NON", "NO CONTRAST", "N/A", "NA"}
-)
-_SAME_ACQUISITION_S = 10.0  # no two acquisitions of a whole head start within this time
-_CLOSE = 0.05
 
 
 @dataclass(frozen=True)
@@ -58,20 +55,24 @@ class Contrast:
 
 
 Verdicts = Mapping[Candidate, Contrast]
+_Source = tuple[float, str, Basis]  # when, what, how sure
 _SAME_VISIT_S = 6 * 3600.0  # contrast agent is washed out by the next day
 
 
 def stated(everything: Sequence[Candidate], t1s: Sequence[Candidate] = ()) -> dict[Candidate, Contrast]:
-    """What headers state outright, by words or by ContrastBolusAgent, for each series that states anything.
+    """What headers state outright, by words or by contrast elements, for each series that states anything.
 
     An agent that stands on every series of the study, or on each of several T1, tells nothing: consoles copy it
-    from the worklist.
+    from the worklist. That an agent was not administered tells something only where another series has one.
     """
     t1_agents = [has_agent(candidate) for candidate in t1s]
     everywhere = all(map(has_agent, everything)) or (len(t1s) > 1 and all(t1_agents))
+    anywhere = any(map(has_agent, everything))
     found: dict[Candidate, Contrast] = {}
     for candidate in everything:
-        verdict = _stated_by(candidate, agent=not everywhere and has_agent(candidate))
+        agent = not everywhere and has_agent(candidate)
+        refused = anywhere and candidate.series.contrast_given is False
+        verdict = _stated_by(candidate, agent=agent, refused=refused)
         if verdict and verdict.basis is Basis.AGENT_ALONE and not all(t1_agents):
             verdict = replace(verdict, basis=Basis.STATED)
         if verdict:
@@ -79,21 +80,24 @@ def stated(everything: Sequence[Candidate], t1s: Sequence[Candidate] = ()) -> di
     return found
 
 
-def has_agent(candidate: Candidate) -> bool:
-    """Whether ContrastBolusAgent names an agent, rather than saying in some language that there was none."""
-    return candidate.series.contrast_agent.strip().upper() not in _NO_AGENT
-
-
-def _stated_by(candidate: Candidate, *, agent: bool) -> Contrast | None:
+def _stated_by(candidate: Candidate, *, agent: bool, refused: bool) -> Contrast | None:
     said, key = next((word for text in candidate.texts if (word := contrast_word(text))[1]), (None, ""))
+    element = (
+        "ContrastBolusAgentAdministered" if candidate.series.contrast_given is not None else "ContrastBolusAgent"
+    )
+    filled = f"{element} says YES" if candidate.series.contrast_given else f"{element} is filled in"
     if said is False and agent:
-        return Contrast(None, f"description says {key}, but ContrastBolusAgent is filled in", Basis.STATED)
+        return Contrast(None, f"description says {key}, but {filled}", Basis.STATED)
+    if said is True and refused:
+        return Contrast(None, f"description says {key}, but {element} says NO", Basis.STATED)
     if said is True:
-        also = " and ContrastBolusAgent is filled in" if agent else ""
+        also = f" and {filled}" if agent else ""
         return Contrast(True, f"description says {key}{also}", Basis.STATED)
     if agent:
-        return Contrast(True, "ContrastBolusAgent is filled in", Basis.AGENT_ALONE)
-    return Contrast(False, f"description says {key}", Basis.STATED) if said is False else None
+        return Contrast(True, filled, Basis.AGENT_ALONE)
+    if said is False:
+        return Contrast(False, f"description says {key}", Basis.STATED)
+    return Contrast(False, f"{element} says NO", Basis.STATED) if refused else None
 
 
 def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Verdicts) -> Verdicts:
@@ -104,23 +108,24 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Ver
         everything: all series of the study, as evidence.
         known: T1 that a person or a rule of the site decided about; they are evidence too.
     """
-    clock = _Clock(everything)
-    bolus_s = _bolus_time(everything, clock)
+    clock = Clock(everything)
+    injections = _injections(everything, clock)
     said = stated(everything, t1s)
     verdicts = {candidate: said[candidate] for candidate in t1s if candidate in said} | dict(known)
     _confront_with_time(verdicts, known, clock)
-    _spread_in_time(t1s, verdicts, clock, bolus_s)
+    _spread_in_time(t1s, verdicts, clock, injections)
     decided = [c for c in {*t1s, *known} if c not in verdicts or verdicts[c].given is not None]
-    for twins in _twins(sorted(decided, key=lambda candidate: candidate.order)):
+    for twins in groups_of_twins(sorted(decided, key=lambda candidate: candidate.order)):
         _order_twins(twins, verdicts, clock)
-    _spread_in_time(t1s, verdicts, clock, bolus_s)
+    _compare_names(t1s, verdicts, clock)
+    _spread_in_time(t1s, verdicts, clock, injections)
     for candidate in t1s:
         if candidate not in verdicts:
             verdicts[candidate] = _silent(candidate, verdicts, clock)
     return verdicts
 
 
-def _confront_with_time(verdicts: dict[Candidate, Contrast], known: Verdicts, clock: _Clock) -> None:
+def _confront_with_time(verdicts: dict[Candidate, Contrast], known: Verdicts, clock: Clock) -> None:
     """A series that claims no contrast, acquired after one of the same visit that claims it: one of them errs."""
     times = {candidate: time for candidate in verdicts if (time := clock.time(candidate)) is not None}
     after = [(candidate, time) for candidate, time in times.items() if verdicts[candidate].given is True]
@@ -139,10 +144,10 @@ def _confront_with_time(verdicts: dict[Candidate, Contrast], known: Verdicts, cl
                 verdicts[other] = Contrast(None, said, Basis.STATED)
 
 
-def _silent(candidate: Candidate, verdicts: Verdicts, clock: _Clock) -> Contrast:
+def _silent(candidate: Candidate, verdicts: Verdicts, clock: Clock) -> Contrast:
     """Nothing was found: what it means that others of the study say more."""
     after = [c for c, verdict in verdicts.items() if verdict.given is True and verdict.basis in _FIRM]
-    twin = next((other for other in after if _are_twins(other, candidate)), None)
+    twin = next((other for other in after if are_twins(other, candidate)), None)
     here, there = clock.time(candidate), [clock.time(other) for other in after]
     before = here is not None and bool(there) and all(time is not None and here < time for time in there)
     if twin:
@@ -156,7 +161,7 @@ def _silent(candidate: Candidate, verdicts: Verdicts, clock: _Clock) -> Contrast
     return Contrast(False, "nothing says that contrast was given", Basis.SILENT)
 
 
-def _bolus_time(everything: Sequence[Candidate], clock: _Clock) -> float | None:
+def _bolus_time(everything: Sequence[Candidate], clock: Clock) -> float | None:
     """When a series began that only an injection explains; None without one, or where spin labelling confuses it."""
     texts = [(candidate, text) for candidate in everything for text in candidate.texts]
     if any(first_key(SPIN_LABEL_WORDS, text) for _, text in texts):
@@ -169,25 +174,36 @@ def _bolus_time(everything: Sequence[Candidate], clock: _Clock) -> float | None:
     return min((time for time in times if time is not None), default=None)
 
 
-class _Clock:
-    """Acquisition times of one study; none at all when they were made equal by de-identification."""
+def _started(everything: Sequence[Candidate], clock: Clock) -> float | None:
+    """ContrastBolusStartTime, where all series that have one agree and it lies inside the examination."""
+    starts = {c.series.contrast_started_at_s for c in everything} - {None}
+    times = [time for candidate in everything if (time := clock.time(candidate)) is not None]
+    if len(starts) != 1 or not times:
+        return None
+    start = starts.pop()
+    return start if start is not None and min(times) < start < max(times) else None
 
-    def __init__(self, everything: Sequence[Candidate]) -> None:
-        times = {candidate.series.acquired_at_s for candidate in everything}
-        self._usable = len(times - {None}) > 1
 
-    def time(self, candidate: Candidate) -> float | None:
-        return candidate.series.acquired_at_s if self._usable else None
+def _injections(everything: Sequence[Candidate], clock: Clock) -> tuple[list[_Source], list[_Source]]:
+    """From when on, and until when, there is contrast or none by evidence outside the T1 themselves."""
+    bolus_s, start_s = _bolus_time(everything, clock), _started(everything, clock)
+    after = [(bolus_s, "the bolus perfusion", Basis.BOLUS)] if bolus_s is not None else []
+    before = []
+    if start_s is not None:
+        after.append((start_s, "the injection by ContrastBolusStartTime", Basis.STARTED))
+        before.append((start_s, "the injection by ContrastBolusStartTime", Basis.STARTED))
+    return after, before
 
 
 def _spread_in_time(
-    t1s: Sequence[Candidate], verdicts: dict[Candidate, Contrast], clock: _Clock, bolus_s: float | None
+    t1s: Sequence[Candidate],
+    verdicts: dict[Candidate, Contrast],
+    clock: Clock,
+    injections: tuple[list[_Source], list[_Source]],
 ) -> None:
     """Contrast cannot be taken back: after a series with it comes contrast, before a series without it came none."""
-    after = _sources(verdicts, clock, given=True)
-    if bolus_s is not None:
-        after.append((bolus_s, "the bolus perfusion", Basis.BOLUS))
-    before = _sources(verdicts, clock, given=False)
+    after = _sources(verdicts, clock, given=True) + injections[0]
+    before = _sources(verdicts, clock, given=False) + injections[1]
     for candidate in t1s:
         time = clock.time(candidate)
         if candidate in verdicts or time is None:
@@ -196,16 +212,19 @@ def _spread_in_time(
         later = [source for source in before if time < source[0]]
         if earlier:
             _, name, basis = min(earlier, key=lambda source: (-source[2].rank, source[0]))
-            verdicts[candidate] = Contrast(True, f"acquired after {name}, which has contrast", basis)
+            has = "" if basis in _OUTSIDE else ", which has contrast"
+            verdicts[candidate] = Contrast(True, f"acquired after {name}{has}", basis)
         elif later:
             _, name, basis = max(later, key=lambda source: (source[2].rank, source[0]))
-            verdicts[candidate] = Contrast(False, f"acquired before {name}, which has no contrast", basis)
+            has = "" if basis in _OUTSIDE else ", which has no contrast"
+            verdicts[candidate] = Contrast(False, f"acquired before {name}{has}", basis)
 
 
+_OUTSIDE = frozenset({Basis.BOLUS, Basis.STARTED})
 _FIRM = frozenset({Basis.PERSON, Basis.STATED})
 
 
-def _sources(verdicts: Verdicts, clock: _Clock, *, given: bool) -> list[tuple[float, str, Basis]]:
+def _sources(verdicts: Verdicts, clock: Clock, *, given: bool) -> list[_Source]:
     """Time, name and strength of each series from which others can be placed in time."""
     return [
         (time, candidate.name, Basis.AFTER_STATED if verdict.basis in _FIRM else verdict.basis)
@@ -214,42 +233,10 @@ def _sources(verdicts: Verdicts, clock: _Clock, *, given: bool) -> list[tuple[fl
     ]
 
 
-def _twins(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Groups of series that differ in nothing but time and words about contrast."""
-    groups: list[list[Candidate]] = []
-    for candidate in candidates:
-        home = next((group for group in groups if _are_twins(group[0], candidate)), None)
-        if home is None:
-            groups.append([candidate])
-        else:
-            home.append(candidate)
-    return [group for group in groups if len(group) > 1]
-
-
-def _are_twins(one: Candidate, other: Candidate) -> bool:
-    a, b = one.series, other.series
-    return (
-        [without_contrast_words(text) for text in one.texts[:1]]
-        == [without_contrast_words(t) for t in other.texts[:1]]
-        and one.shape.plane == other.shape.plane
-        and a.acquisition_type == b.acquisition_type
-        and a.scanning_sequence == b.scanning_sequence
-        and _close(a.echo_time_ms, b.echo_time_ms)
-        and _close(a.repetition_time_ms, b.repetition_time_ms)
-        and _close(a.inversion_time_ms, b.inversion_time_ms)
-    )
-
-
-def _close(a: float | None, b: float | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return abs(a - b) <= _CLOSE * max(abs(a), abs(b))
-
-
-def _order_twins(twins: Sequence[Candidate], verdicts: dict[Candidate, Contrast], clock: _Clock) -> None:
+def _order_twins(twins: Sequence[Candidate], verdicts: dict[Candidate, Contrast], clock: Clock) -> None:
     if any(c in verdicts and verdicts[c].given is True for c in twins):
         return  # one of them says so itself; the silent ones are placed by time
-    runs = _in_order(twins, clock)
+    runs = runs_in_order(twins, clock)
     if len(runs) < 2:  # noqa: PLR2004 - one acquisition, reconstructed more than once
         return
     first, last = runs[0], runs[-1]
@@ -269,30 +256,28 @@ def _order_twins(twins: Sequence[Candidate], verdicts: dict[Candidate, Contrast]
         verdicts.setdefault(candidate, Contrast(None, why, basis))
 
 
-def _in_order(twins: Sequence[Candidate], clock: _Clock) -> list[list[Candidate]]:
-    """Twins by acquisition, earliest first; by SeriesNumber only when the study has no times."""
-    times = {candidate: clock.time(candidate) for candidate in twins}
-    timed = {candidate: time for candidate, time in times.items() if time is not None}
-    if len(timed) == len(twins):
-        return _runs(sorted(twins, key=lambda c: (timed[c], c.order)), timed)
-    if timed or any(candidate.series.series_number is None for candidate in twins):
-        return []
-    numbers = {candidate: float(candidate.series.series_number or 0) for candidate in twins}
-    distinct = sorted(set(numbers.values()))
-    return [[candidate for candidate in twins if numbers[candidate] == number] for number in distinct]
+def _compare_names(t1s: Sequence[Candidate], verdicts: dict[Candidate, Contrast], clock: Clock) -> None:
+    """Where nothing else tells: an equal acquisition, later and with a longer name, is after contrast.
+
+    What was added is a word that this vocabulary does not know; what else scans an equal T1 again is rare, and
+    its words are known.
+    """
+    if any(verdict.given is True for verdict in verdicts.values()):
+        return
+    unknown = [candidate for candidate in t1s if candidate not in verdicts]
+    for later in unknown:
+        for earlier in (c for c in t1s if c in unknown or verdicts[c].given is False):
+            here, there = clock.time(later), clock.time(earlier)
+            if here is None or there is None or not there < here or not adds_words(later, earlier):
+                continue
+            since = _later(later, earlier, clock)
+            why = f"a name longer than that of {earlier.name}, and {since} with the same settings"
+            verdicts[later] = Contrast(True, why, Basis.NAMED_MORE)
+            before = f"{later.name} with the same settings and a longer name was acquired later"
+            verdicts.setdefault(earlier, Contrast(False, before, Basis.NAMED_MORE))
 
 
-def _runs(ordered: Sequence[Candidate], times: Mapping[Candidate, float]) -> list[list[Candidate]]:
-    runs: list[list[Candidate]] = []
-    for candidate in ordered:
-        if runs and times[candidate] - times[runs[-1][0]] < _SAME_ACQUISITION_S:
-            runs[-1].append(candidate)
-        else:
-            runs.append([candidate])
-    return runs
-
-
-def _later(candidate: Candidate, first: Candidate, clock: _Clock) -> str:
+def _later(candidate: Candidate, first: Candidate, clock: Clock) -> str:
     now, then = clock.time(candidate), clock.time(first)
     if now is None or then is None:
         return f"is numbered after {first.name} (acquisition times are not usable)"

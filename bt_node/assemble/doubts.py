@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bt_node.assemble.ranking import Fit
+from bt_node.assemble.ranking import Fit, repeats
 from bt_node.assemble.vocabulary import LOCAL_WORDS
 from bt_node.assemble.weighting import Basis
 from bt_node.assemble.words import first_key
@@ -33,6 +33,9 @@ DOUBTS: tuple[Doubt, ...] = (
     Doubt(lambda fit: fit.weighting is Basis.TIMING, "only timing tells its weighting, no word names it"),
     Doubt(lambda fit: fit.candidate.shape.coverage_mm < WHOLE_HEAD_MM, "it covers a part of the head only"),
     Doubt(_names_a_part, "its description names a part of the head"),
+    Doubt(repeats, "its description says that it repeats another acquisition"),
+    Doubt(lambda fit: "SECONDARY" in fit.candidate.series.image_type, "it was made from another series"),
+    Doubt(lambda fit: bool(fit.other_part), "the study names another part of the body, and nowhere the head"),
 )
 
 

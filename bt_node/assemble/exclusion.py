@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
+from bt_node.assemble.anatomy import other_part, too_large_or_narrow
 from bt_node.assemble.candidate import Candidate
-from bt_node.assemble.vocabulary import (
-    BODY_WORDS,
-    EXCLUDED_SEQUENCES,
-    EXCLUDED_WORDS,
-    HEAD_WORDS,
-    REFORMAT_WORDS,
-)
+from bt_node.assemble.pulse import excluded_pulse, kinds_of
+from bt_node.assemble.vocabulary import EXCLUDED_WORDS, REFORMAT_WORDS
 from bt_node.assemble.words import first_key
 
 # ImageType values (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1, and what vendors add) that settle the matter.
@@ -45,6 +41,8 @@ _IMAGE_TYPES = {
     "R2 MAP": "a parameter map",
     "FIELD_MAP": "a field map",
     "B0": "a field map",
+    "R": "the real part of an image",
+    "REAL": "the real part of an image",
     "P": "a phase image",
     "PHASE": "a phase image",
     "PHASE MAP": "a phase image",
@@ -58,25 +56,24 @@ _IMAGE_TYPES = {
     "SCREEN SAVE": "a screenshot",
     "CSA REPORT": "a report",
     "POST_PROCESSED": "a post-processed picture",
+    "VOLUME_RENDER": "a rendered picture",
+    "SURFACE_RENDER": "a rendered picture",
+    "VRT": "a rendered picture",
+    "CURVED_MPR": "a reformat (MPR) of another series",
+    "RELCBV": "a perfusion map",
+    "RELCBF": "a perfusion map",
+    "RELMTT": "a perfusion map",
+    "MAP": "a parameter map",
+    "SYNTHETIC": "computed from other measurements",
 }
 _DERIVED = "DERIVED"
-# Clearly not a head. HEAD, BRAIN, NECK or empty tell nothing here: they are filled in by habit.
-_OTHER_BODY_PARTS = {
-    *("SPINE", "CSPINE", "TSPINE", "LSPINE", "SSPINE", "LUMBARSPINE", "KNEE", "HIP", "SHOULDER", "ANKLE", "WRIST"),
-    *(
-        "ELBOW",
-        "HAND",
-        "FOOT",
-        "ABDOMEN",
-        "PELVIS",
-        "CHEST",
-        "BREAST",
-        "HEART",
-        "PROSTATE",
-        "LIVER",
-        "EXTREMITY",
-        "LEG",
-    ),
+# AcquisitionContrast of Enhanced MR (PS3.3 C.8.13.3.1.2) that none of the four has, whatever its weighting.
+_CONTRASTS = {
+    "DIFFUSION": "diffusion",
+    "FLOW_ENCODED": "flow encoding",
+    "PERFUSION": "perfusion",
+    "TAGGING": "tagging",
+    "TOF": "angiography",
 }
 _SMALLEST_COVERAGE_MM = 30.0
 _B_VALUE = 1.0
@@ -84,7 +81,7 @@ _B_VALUE = 1.0
 
 def why_excluded(candidate: Candidate) -> str | None:
     """The reason why this series can take no role, or None when it may."""
-    for judge in (_by_modality, _by_image_type, _by_words, _by_sequence, _by_body_part, _by_geometry):
+    for judge in (_by_modality, _by_image_type, _by_words, _by_sequence, other_part, _by_geometry):
         reason = judge(candidate)
         if reason:
             return reason
@@ -113,23 +110,18 @@ def _by_words(candidate: Candidate) -> str | None:
 
 def _by_sequence(candidate: Candidate) -> str | None:
     series = candidate.series
-    if (series.b_value or 0) >= _B_VALUE:
+    kinds = kinds_of(series)
+    # GE leaves a b-value on sequences that are no diffusion; where it is one, they are echo-planar or say so.
+    stray = series.manufacturer.upper().startswith("GE") and bool(kinds) and "EP" not in kinds
+    if (series.b_value or 0) >= _B_VALUE and not stray:
         return f"diffusion-weighted (b = {series.b_value:.0f})"
-    if "EP" in series.scanning_sequence:
+    key = excluded_pulse(series)
+    if key:
+        return f"SequenceName says {key}"
+    if "EP" in kinds:
         return "echo-planar sequence (diffusion, perfusion or functional)"
-    key = first_key(EXCLUDED_SEQUENCES, series.sequence_name.strip().lower())
-    return f"SequenceName says {key}" if key else None
-
-
-def _by_body_part(candidate: Candidate) -> str | None:
-    if any(first_key(HEAD_WORDS, text) for text in candidate.texts):
-        return None
-    part = candidate.series.body_part.replace(" ", "").replace("-", "")
-    if part in _OTHER_BODY_PARTS:
-        return f"BodyPartExamined is {part}, not the head"
-    keys = [first_key(BODY_WORDS, text) for text in candidate.texts]
-    found = next((key for key in keys if key), None)
-    return f"description says {found}, not the head" if found else None
+    contrast = _CONTRASTS.get(series.acquisition_contrast)
+    return f"AcquisitionContrast says {contrast}" if contrast else None
 
 
 def _by_geometry(candidate: Candidate) -> str | None:
@@ -138,4 +130,4 @@ def _by_geometry(candidate: Candidate) -> str | None:
         return f"slices in {shape.planes} different orientations, as a localizer has"
     if shape.coverage_mm < _SMALLEST_COVERAGE_MM:
         return f"covers only {shape.coverage_mm:.0f} mm of the head ({shape.slices} slices)"
-    return None
+    return too_large_or_narrow(candidate)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from bt_node.assemble.injection import administered
+from bt_node.assemble.private import component, philips_classic_header, philips_inversion_time
 from bt_node.assemble.values import integer, items, moment, moment_of_datetime, number, numbers, text, texts
 from bt_node.domain.study import SliceFacts
 
@@ -31,6 +33,8 @@ class Frame:
     acquisition_number: int | None = None
     acquired_at_s: float | None = None
     thickness_mm: float | None = None
+    contrast_given: bool | None = None
+    acquisition_contrast: str = ""
 
 
 class UnusableFrameError(Exception):
@@ -50,7 +54,7 @@ def classic_frames(ds: Dataset) -> tuple[Frame, ...]:
     return (
         Frame(
             slice=place.slice_facts(ds, 0, integer(ds, "InstanceNumber"), ds),
-            image_type=_words(ds, "ImageType"),
+            image_type=_with(_words(ds, "ImageType"), _component(ds, Dataset()) or component(ds)),
             echo_time_ms=number(ds, "EchoTime"),
             repetition_time_ms=number(ds, "RepetitionTime"),
             inversion_time_ms=_positive(number(ds, "InversionTime")),
@@ -87,8 +91,12 @@ class _Groups:
     own: Dataset
 
     def __call__(self, keyword: str) -> Dataset:
-        found = items(self.own, keyword) or items(self.shared, keyword)
+        found = self.all(keyword)
         return found[0] if found else Dataset()
+
+    def all(self, keyword: str) -> tuple[Dataset, ...]:
+        """Items of a group that may hold several, such as one for each contrast agent."""
+        return items(self.own, keyword) or items(self.shared, keyword)
 
 
 def _enhanced_frame(ds: Dataset, group: _Groups, index: int) -> Frame:
@@ -96,32 +104,72 @@ def _enhanced_frame(ds: Dataset, group: _Groups, index: int) -> Frame:
     timing = group("MRTimingAndRelatedParametersSequence")
     frame_type = group("MRImageFrameTypeSequence")
     measures = group("PixelMeasuresSequence")
-    echo = group("MREchoSequence")
-    modifier = group("MRModifierSequence")
-    diffusion = group("MRDiffusionSequence")
     place = _Place(group("PlanePositionSequence"), group("PlaneOrientationSequence"), measures)
-    echo_time = number(echo, "EffectiveEchoTime")
-    moment_s = moment_of_datetime(text(content, "FrameAcquisitionDateTime"))
+    # Legacy Converted objects may keep the classic attributes at the top level (PS3.3 C.8.13.1), Philips keeps them
+    # in a private item of each frame.
+    classic = (ds, philips_classic_header(group.own))
+    echo_time = number(group("MREchoSequence"), "EffectiveEchoTime")
     return Frame(
         slice=place.slice_facts(ds, index, index + 1, group("PixelValueTransformationSequence")),
-        image_type=_words(frame_type, "FrameType") or _words(ds, "ImageType"),
-        # Legacy Converted objects may keep the classic attributes at the top level (PS3.3 C.8.13.1).
-        echo_time_ms=echo_time if echo_time is not None else number(ds, "EchoTime"),
-        repetition_time_ms=number(timing, "RepetitionTime") or number(ds, "RepetitionTime"),
-        inversion_time_ms=_inversion_time(modifier, ds),
-        flip_angle_deg=number(timing, "FlipAngle") or number(ds, "FlipAngle"),
-        echo_train_length=integer(timing, "RFEchoTrainLength") or integer(ds, "EchoTrainLength"),
-        b_value=number(diffusion, "DiffusionBValue"),
+        image_type=_with(
+            _words(frame_type, "FrameType") or _words(ds, "ImageType"),
+            _component(frame_type, ds),
+            _calculated(frame_type, ds),
+        ),
+        echo_time_ms=echo_time if echo_time is not None else _first(classic, "EchoTime"),
+        repetition_time_ms=number(timing, "RepetitionTime") or _first(classic, "RepetitionTime"),
+        inversion_time_ms=_inversion_time(group("MRModifierSequence"), classic),
+        flip_angle_deg=number(timing, "FlipAngle") or _first(classic, "FlipAngle"),
+        echo_train_length=integer(timing, "RFEchoTrainLength")
+        or _whole(_first((timing, *classic), "EchoTrainLength")),
+        b_value=number(group("MRDiffusionSequence"), "DiffusionBValue"),
         temporal_index=integer(content, "TemporalPositionIndex"),
         acquisition_number=integer(content, "FrameAcquisitionNumber"),
-        acquired_at_s=moment_s if moment_s is not None else acquisition_moment(ds),
+        acquired_at_s=_frame_moment(content, ds),
         thickness_mm=_positive(number(measures, "SliceThickness")),
+        contrast_given=administered(group.all("ContrastBolusUsageSequence")),
+        acquisition_contrast=(text(frame_type, "AcquisitionContrast") or text(ds, "AcquisitionContrast")).upper(),
     )
 
 
-def _inversion_time(modifier: Dataset, ds: Dataset) -> float | None:
+def _first(holders: tuple[Dataset, ...], keyword: str) -> float | None:
+    return next((value for holder in holders if (value := number(holder, keyword)) is not None), None)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _frame_moment(content: Dataset, ds: Dataset) -> float | None:
+    for keyword in ("FrameAcquisitionDateTime", "FrameReferenceDateTime"):
+        found = moment_of_datetime(text(content, keyword))
+        if found is not None:
+            return found
+    return acquisition_moment(ds)
+
+
+def _inversion_time(modifier: Dataset, classic: tuple[Dataset, ...]) -> float | None:
     several = numbers(modifier, "InversionTimes")
-    return _positive(several[0] if several else number(ds, "InversionTime"))
+    if several:
+        return _positive(several[0])
+    return _positive(_first(classic, "InversionTime")) or _positive(philips_inversion_time(classic[0]))
+
+
+def _component(frame_type: Dataset, ds: Dataset) -> str:
+    """PHASE, REAL or IMAGINARY of ComplexImageComponent (PS3.3 C.8.13.3.1.1); magnitude and silence are empty."""
+    said = (text(frame_type, "ComplexImageComponent") or text(ds, "ComplexImageComponent")).upper()
+    return said if said in {"PHASE", "REAL", "IMAGINARY"} else ""
+
+
+def _calculated(frame_type: Dataset, ds: Dataset) -> str:
+    """MAX_IP, MPR and the like of VolumeBasedCalculationTechnique (PS3.3 C.8.16.2.1.3)."""
+    keyword = "VolumeBasedCalculationTechnique"
+    said = (text(frame_type, keyword) or text(ds, keyword)).upper()
+    return said if said not in {"NONE", "MIXED"} else ""
+
+
+def _with(image_type: tuple[str, ...], *more: str) -> tuple[str, ...]:
+    return (*image_type, *(word for word in more if word and word not in image_type))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from bt_node.assemble.candidate import Candidate
 from bt_node.assemble.doubts import doubts_about
 from bt_node.assemble.ranking import Fit, Order
+from bt_node.assemble.twins import Clock
 from bt_node.domain.study import Ambiguity, Assigned, Ranked, Role, RoleAssignment, RoleChoice, SetAside
 
 
@@ -16,6 +17,7 @@ class Outcome:
     """Fills while roles are decided; each series ends in exactly one place."""
 
     order: Order
+    clock: Clock
     set_aside: list[SetAside]
     choices: dict[Role, RoleChoice] = field(default_factory=dict)
     ambiguous: dict[Role, Ambiguity] = field(default_factory=dict)
@@ -32,6 +34,13 @@ class Outcome:
         placed = self.order.sorted(fits)
         best = [fit for place, fit in placed if place == 1]
         first = best[0]
+        if len(best) > 1 and self.clock.one_acquisition([fit.candidate for fit in best]):
+            best, equal = [first], best[1:]  # the same measurement: either serves
+            for fit in equal:
+                self.lay_aside(
+                    fit.candidate,
+                    f"fits {role}, but {first.candidate.name} is of the same acquisition and numbered first",
+                )
         self.ranking[role] = tuple(self._ranked(place, fit, first) for place, fit in placed)
         if len(best) == 1:
             self.choices[role] = RoleChoice(role, first.candidate.series, first.reason, doubts_about(first))

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bt_node.assemble.pulse import kinds_of
 from bt_node.domain.study import SeriesFacts
 
 
@@ -92,7 +93,7 @@ _WHOLE_MS_FROM = 100.0
 
 def timing_of(series: SeriesFacts) -> Timing:
     """Judge by TE, TR, TI, flip angle and sequence type."""
-    if "EP" in series.scanning_sequence or series.echo_time_ms is None:
+    if "EP" in kinds_of(series) or series.echo_time_ms is None:
         return Timing(None)
     found = next((window for window in _WINDOWS if _fits(window, series)), None)
     return Timing(found.weighting, found.strong) if found else Timing(None)
@@ -108,7 +109,7 @@ def _fits(window: _Window, series: SeriesFacts) -> bool:
         return False
     flip = series.flip_angle_deg
     flip_fits = window.flip_may_be_missing if flip is None else window.flip[0] <= flip <= window.flip[1]
-    kinds, variant = set(series.scanning_sequence), set(series.sequence_variant)
+    kinds, variant = kinds_of(series), set(series.sequence_variant)
     traits = (
         (window.gradient, _is_gradient(series)),
         (window.inversion, "IR" in kinds),
@@ -119,7 +120,7 @@ def _fits(window: _Window, series: SeriesFacts) -> bool:
 
 
 def _is_gradient(series: SeriesFacts) -> bool:
-    kinds = set(series.scanning_sequence)
+    kinds = kinds_of(series)
     if not kinds & {"SE", "GR", "IR"}:  # not recorded: no spin echo repeats that fast
         return 0 < (series.repetition_time_ms or 0.0) < _SHORTEST_SPIN_ECHO_TR_MS
     return "GR" in kinds and "SE" not in kinds

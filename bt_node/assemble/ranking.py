@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bt_node.assemble.candidate import Candidate
 from bt_node.assemble.contrast import Basis as ContrastBasis
-from bt_node.assemble.vocabulary import FAT_FREE_WORDS
+from bt_node.assemble.vocabulary import FAT_FREE_WORDS, REPEAT_WORDS
 from bt_node.assemble.weighting import Basis
 from bt_node.assemble.words import first_key
 from bt_node.domain.study import Plane
@@ -28,6 +28,8 @@ class Fit:
     contrast: ContrastBasis | None = None  # of T1 and T1C
     unwanted_contrast: bool = False  # T2 or FLAIR taken after contrast
     by_rule: bool = False  # a rule of the site named it
+    paired: bool = False  # T1 and T1C: the other of the two was acquired with the same settings
+    other_part: bool = False  # the study names another part of the body, and nowhere the head
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ def _voxel(fit: Fit) -> float:
     return round(math.log(max(fit.candidate.shape.voxel_mm3, 1e-6)) / math.log(1.1))
 
 
+def repeats(fit: Fit) -> bool:
+    """Whether its description says that it was acquired once more."""
+    return any(first_key(REPEAT_WORDS, text) for text in fit.candidate.texts)
+
+
 def _uncorrected(fit: Fit) -> float:
     kinds = set(fit.candidate.series.image_type)
     return 2.0 - ("NORM" in kinds) - bool(kinds & {"DIS2D", "DIS3D"})
@@ -100,8 +107,10 @@ def criteria(prefer: str = "3d") -> tuple[Criterion, ...]:
         Criterion(lambda fit: fit.weighting is not Basis.BOTH, "words and timing agree"),
         Criterion(_fat_free, "no fat saturation"),
         Criterion(_voxel, "finer resolution"),
+        Criterion(lambda fit: not fit.paired, "same settings before and after contrast"),
         Criterion(_uncorrected, "corrected for coil sensitivity or distortion"),
         Criterion(lambda fit: -round(fit.candidate.shape.coverage_mm / _STEP_MM), "more slices"),
+        Criterion(lambda fit: not repeats(fit), "repeated, after one that failed"),
     )
 
 

@@ -8,8 +8,9 @@ none of them), `words` and `physics` (what it is), `weighting` (both together), 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from bt_node.assemble.anatomy import names_another_part
 from bt_node.assemble.candidate import Candidate, candidates_of
 from bt_node.assemble.contrast import Basis as ContrastBasis
 from bt_node.assemble.contrast import Contrast, Verdicts, settle, stated
@@ -18,6 +19,7 @@ from bt_node.assemble.outcome import Outcome, shown
 from bt_node.assemble.physics import Weighting
 from bt_node.assemble.ranking import Fit, Order, criteria
 from bt_node.assemble.site import assigned_candidates, cannot_be_any, first_rule
+from bt_node.assemble.twins import Clock, same_settings
 from bt_node.assemble.weighting import Basis, Judgement, judge_weighting
 from bt_node.config import Roles
 from bt_node.domain.study import Assigned, Role, RoleAssignment, SetAside, StudyFacts
@@ -44,7 +46,7 @@ def choose_roles(
     """
     site = site or Roles()
     everything = candidates_of(study)
-    outcome = Outcome(Order(criteria(site.prefer)), list(study.set_aside) + _empty(study))
+    outcome = Outcome(Order(criteria(site.prefer)), Clock(everything), list(study.set_aside) + _empty(study))
     work = _Work(outcome, assigned, everything)
     work.hear_the_person()
     work.apply_rules(site)
@@ -160,9 +162,21 @@ class _Work:
         reason = f"{judgement.reason}; {verdict.reason}; {candidate.shape}"
         self.fits[role].append(Fit(candidate, reason, judgement.basis, verdict.basis))
 
+    def _pair_up(self) -> None:
+        """Note what was acquired with the same settings before and after contrast."""
+        for role, other in ((Role.T1, Role.T1C), (Role.T1C, Role.T1)):
+            there = [fit.candidate for fit in self.fits[other]]
+            self.fits[role] = [
+                replace(fit, paired=any(same_settings(fit.candidate, one) for one in there))
+                for fit in self.fits[role]
+            ]
+
     def decide(self) -> None:
         """One series for each role; where only disputed ones are left, a person is asked."""
+        self._pair_up()
+        elsewhere = names_another_part(self.everything) is not None
         for role in Role:
+            self.fits[role] = [replace(fit, other_part=elsewhere) for fit in self.fits[role]]
             if role in self.by_person:
                 self.outcome.assign(role, self.by_person[role], self.assigned[role], self.fits[role])
             elif role in self.outcome.ambiguous:

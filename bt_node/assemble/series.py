@@ -12,7 +12,9 @@ from typing import TypeVar
 from pydicom.dataset import Dataset
 
 from bt_node.assemble.frames import Frame
-from bt_node.assemble.values import integer, items, number, text, texts
+from bt_node.assemble.injection import administered_in_all, agent_of, started_at_s
+from bt_node.assemble.private import philips_classic_header, sequence_names
+from bt_node.assemble.values import integer, items, text, texts
 from bt_node.domain.study import SeriesFacts
 
 _T = TypeVar("_T")
@@ -32,6 +34,7 @@ def series_facts(uid: str, ds: Dataset, frames: Sequence[Frame]) -> SeriesFacts:
         frames: the slices of the volume; of values that differ between them the most common one is told, of
             acquisition times the earliest.
     """
+    given = administered_in_all(frame.contrast_given for frame in frames)
     times = [frame.acquired_at_s for frame in frames if frame.acquired_at_s is not None]
     return SeriesFacts(
         series_instance_uid=uid,
@@ -46,6 +49,8 @@ def series_facts(uid: str, ds: Dataset, frames: Sequence[Frame]) -> SeriesFacts:
         sequence_variant=_sequence_variant(ds),
         scan_options=_scan_options(ds),
         sequence_name=text(ds, "SequenceName") or text(ds, "PulseSequenceName"),
+        pulse_names=_pulse_names(ds),
+        acquisition_contrast=_most_common(frame.acquisition_contrast or None for frame in frames) or "",
         acquisition_type=text(ds, "MRAcquisitionType").upper(),
         echo_time_ms=_most_common(frame.echo_time_ms for frame in frames),
         repetition_time_ms=_most_common(frame.repetition_time_ms for frame in frames),
@@ -53,11 +58,14 @@ def series_facts(uid: str, ds: Dataset, frames: Sequence[Frame]) -> SeriesFacts:
         flip_angle_deg=_most_common(frame.flip_angle_deg for frame in frames),
         echo_train_length=_most_common(frame.echo_train_length for frame in frames),
         b_value=_most_common(frame.b_value for frame in frames),
-        contrast_agent=_contrast_agent(ds),
+        contrast_agent="" if given is False else agent_of(ds),
+        contrast_given=given,
+        contrast_started_at_s=started_at_s(ds),
         acquired_at_s=min(times) if times else None,
         slice_thickness_mm=_most_common(frame.thickness_mm for frame in frames),
         frame_of_reference_uid=text(ds, "FrameOfReferenceUID"),
-        body_part=text(ds, "BodyPartExamined").upper(),
+        body_part=_body_part(ds),
+        study_description=_asked_for(ds),
         manufacturer=text(ds, "Manufacturer"),
         station=text(ds, "StationName"),
     )
@@ -76,9 +84,15 @@ def _shared(ds: Dataset, keyword: str) -> Dataset:
     return Dataset()
 
 
+def _philips(ds: Dataset) -> Dataset:
+    """The classic header that Philips keeps in the first frame of its Enhanced MR."""
+    frames = items(ds, "PerFrameFunctionalGroupsSequence")[:1]
+    return philips_classic_header(frames[0]) if frames else Dataset()
+
+
 def _scanning_sequence(ds: Dataset) -> tuple[str, ...]:
     """ScanningSequence, or for Enhanced MR the same words from the pulse sequence module (PS3.3 C.8.13.4)."""
-    classic = _upper(ds, "ScanningSequence")
+    classic = _upper(ds, "ScanningSequence") or _upper(_philips(ds), "ScanningSequence")
     if classic:
         return classic
     pulse = text(ds, "EchoPulseSequence").upper()
@@ -91,7 +105,7 @@ def _scanning_sequence(ds: Dataset) -> tuple[str, ...]:
 
 
 def _sequence_variant(ds: Dataset) -> tuple[str, ...]:
-    classic = _upper(ds, "SequenceVariant")
+    classic = _upper(ds, "SequenceVariant") or _upper(_philips(ds), "SequenceVariant")
     if classic:
         return classic
     spoiling = text(_shared(ds, "MRModifierSequence"), "Spoiling").upper()
@@ -109,16 +123,25 @@ def _scan_options(ds: Dataset) -> tuple[str, ...]:
     return (*classic, "FS") if fat_free and "FS" not in classic else classic
 
 
-def _contrast_agent(ds: Dataset) -> str:
-    """ContrastBolusAgent, or what else only a contrast agent has; empty where it was not administered.
+def _pulse_names(ds: Dataset) -> tuple[str, ...]:
+    """Private names, and what Enhanced MR flags, as the names that such sequences have."""
+    flags = (("TimeOfFlightContrast", "tof"), ("PhaseContrast", "pca"))
+    labelled = text(ds, "ArterialSpinLabelingContrast").upper() not in {"", "NONE"}
+    return (
+        *((text(ds, "PulseSequenceName"),) if text(ds, "SequenceName") and text(ds, "PulseSequenceName") else ()),
+        *sequence_names(ds),
+        *(name for keyword, name in flags if text(ds, keyword).upper() == "YES"),
+        *(("asl",) if labelled else ()),
+    )
 
-    Enhanced MR codes the agent, and says for frames whether it was given; classic MR may name the ingredient or the
-    volume alone (PS3.3 C.7.6.4).
-    """
-    usage = text(_shared(ds, "ContrastBolusUsageSequence"), "ContrastBolusAgentAdministered").upper()
-    if usage == "NO":
-        return ""
-    coded = [text(item, "CodeMeaning") or "coded" for item in items(ds, "ContrastBolusAgentSequence")]
-    volume = number(ds, "ContrastBolusVolume")
-    named = text(ds, "ContrastBolusAgent") or " ".join(coded) or text(ds, "ContrastBolusIngredient")
-    return named or ("volume" if volume and volume > 0 else "")
+
+def _body_part(ds: Dataset) -> str:
+    """BodyPartExamined, else the coded region, at the top level or of the first frame."""
+    holders = [ds, _shared(ds, "FrameAnatomySequence")]
+    regions = [text(item, "CodeMeaning") for holder in holders for item in items(holder, "AnatomicRegionSequence")]
+    return (text(ds, "BodyPartExamined") or " ".join(regions)).upper()
+
+
+def _asked_for(ds: Dataset) -> str:
+    keywords = ("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription")
+    return " / ".join(dict.fromkeys(said for keyword in keywords if (said := text(ds, keyword))))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bt_node.assemble.agent import has_agent
 from bt_node.assemble.candidate import candidates_of
-from bt_node.assemble.contrast import has_agent, stated
+from bt_node.assemble.contrast import stated
 from bt_node.assemble.geometry import shape_of
 from bt_node.assemble.physics import Weighting
 from bt_node.assemble.weighting import judge_weighting

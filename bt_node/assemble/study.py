@@ -14,6 +14,7 @@ from typing import BinaryIO
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -24,6 +25,7 @@ from pydicom.uid import (
 
 from bt_node.assemble.frames import Frame, UnusableFrameError, classic_frames, enhanced_frames
 from bt_node.assemble.parts import split_volumes
+from bt_node.assemble.private import wanted_tags
 from bt_node.assemble.series import series_facts
 from bt_node.assemble.values import integer, text
 from bt_node.domain.errors import SpoolFileMissingError
@@ -38,7 +40,7 @@ _READERS: Mapping[str, Callable[[Dataset], tuple[Frame, ...]]] = {
 }
 
 # Only these elements are parsed; the rest of a header is skipped over (half the time of a full read).
-_WANTED = [
+_KEYWORDS = (
     *("SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
     *("StudyDate", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
     *("Modality", "Manufacturer", "StationName", "SeriesDescription", "ProtocolName", "BodyPartExamined"),
@@ -47,11 +49,16 @@ _WANTED = [
     *("MRAcquisitionType", "EchoTime", "RepetitionTime", "InversionTime", "FlipAngle", "EchoTrainLength"),
     *("EchoPulseSequence", "EchoPlanarPulseSequence", "InversionRecovery", "DiffusionBValue"),
     *("SteadyStatePulseSequence", "Spoiling", "SpectrallySelectedSuppression", "SpectrallySelectedExcitation"),
+    *("PhaseContrast", "TimeOfFlightContrast", "ArterialSpinLabelingContrast"),
+    *("ComplexImageComponent", "AcquisitionContrast", "VolumeBasedCalculationTechnique"),
     *("ContrastBolusAgent", "ContrastBolusAgentSequence", "ContrastBolusIngredient", "ContrastBolusVolume"),
-    "SliceThickness",
+    *("ContrastBolusStartTime", "ContrastBolusRoute", "ContrastBolusIngredientCodeSequence"),
+    *("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription"),
+    *("AnatomicRegionSequence", "SliceThickness"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
     *("RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-]
+)
+_WANTED = [*(Tag(keyword) for keyword in _KEYWORDS), *wanted_tags()]
 _PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
 
 

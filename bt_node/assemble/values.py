@@ -13,6 +13,9 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+
+from bt_node.assemble.charset import mended
 
 _ODD_VALUE = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, OverflowError, UnicodeError)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -20,13 +23,16 @@ _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(\.\d+)?")
 
 
-def _raw(ds: Dataset, keyword: str) -> Any:
+Key = str | BaseTag  # a keyword of the dictionary, or the tag of a private element
+
+
+def _raw(ds: Dataset, key: Key) -> Any:
     try:
-        return ds.get(keyword)
+        return ds.get(key) if isinstance(key, str) else ds[key].value
     except _ODD_VALUE:
         pass
     try:
-        value = ds.get_item(keyword).value
+        value = ds.get_item(key).value
     except _ODD_VALUE:
         return None
     return value.decode("ascii", errors="replace") if isinstance(value, bytes) else value
@@ -48,7 +54,7 @@ def _to_float(part: Any) -> float | None:
     return float(found.group()) if found else None
 
 
-def numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
+def numbers(ds: Dataset, keyword: Key) -> tuple[float, ...]:
     """All values of a numeric element, in order; empty when absent or when one of them is not a number."""
     converted = [_to_float(part) for part in _parts(_raw(ds, keyword))]
     if any(value is None for value in converted):
@@ -56,29 +62,29 @@ def numbers(ds: Dataset, keyword: str) -> tuple[float, ...]:
     return tuple(value for value in converted if value is not None)
 
 
-def number(ds: Dataset, keyword: str) -> float | None:
+def number(ds: Dataset, keyword: Key) -> float | None:
     """The first value of a numeric element, or None."""
     found = numbers(ds, keyword)
     return found[0] if found else None
 
 
-def integer(ds: Dataset, keyword: str) -> int | None:
+def integer(ds: Dataset, keyword: Key) -> int | None:
     """The first value of an element as a whole number, or None."""
     value = number(ds, keyword)
     return None if value is None else int(value)
 
 
-def texts(ds: Dataset, keyword: str) -> tuple[str, ...]:
-    """All values of a text element, stripped; empty ones are left out."""
-    return tuple(str(part).strip(" \0") for part in _parts(_raw(ds, keyword)))
+def texts(ds: Dataset, keyword: Key) -> tuple[str, ...]:
+    """All values of a text element, stripped and with a wrong character set mended; empty ones are left out."""
+    return tuple(mended(str(part).strip(" \0")) for part in _parts(_raw(ds, keyword)))
 
 
-def text(ds: Dataset, keyword: str) -> str:
+def text(ds: Dataset, keyword: Key) -> str:
     """A text element as one string; empty when absent."""
     return " ".join(texts(ds, keyword))
 
 
-def items(ds: Dataset, keyword: str) -> tuple[Dataset, ...]:
+def items(ds: Dataset, keyword: Key) -> tuple[Dataset, ...]:
     """Items of a sequence; empty when absent or when the element is no sequence."""
     value = _raw(ds, keyword)
     if value is None or isinstance(value, str | bytes):

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from bt_node.assemble.candidate import Candidate
 from bt_node.assemble.physics import Timing, Weighting, timing_of, timing_words
+from bt_node.assemble.pulse import kinds_of, weighted_pulse
 from bt_node.assemble.vocabulary import FLAIR_WORDS, PD_WORDS, T1_SEQUENCES, T1_WORDS, T2_WORDS, TIRM_WORDS
 from bt_node.assemble.words import first_key
 
@@ -43,6 +44,18 @@ class Judgement:
 class _Said:
     weighting: Weighting | None
     key: str = ""
+    by: str = "description"
+
+
+# AcquisitionContrast of Enhanced MR (PS3.3 C.8.13.3.1.2).
+_CONTRASTS = {
+    "T1": Weighting.T1,
+    "T2": Weighting.T2,
+    "FLUID_ATTENUATED": Weighting.FLAIR,
+    "PROTON_DENSITY": Weighting.PD,
+    "STIR": Weighting.STIR,
+    "T2_STAR": Weighting.T2_STAR,
+}
 
 
 def judge_weighting(candidate: Candidate) -> Judgement:
@@ -50,12 +63,22 @@ def judge_weighting(candidate: Candidate) -> Judgement:
     timing, shown = timing_of(candidate.series), timing_words(candidate.series) or "no timing in the header"
     if timing.weighting in {Weighting.STIR, Weighting.T2_STAR} and timing.strong:
         return Judgement(None, f"{timing.weighting} by its timing ({shown})")
-    said = next((found for text in candidate.texts if (found := _said(text)).key), _Said(None))
-    if said.weighting is Weighting.PD:
-        return Judgement(None, "description says PD: proton density is none of the four")
+    said = next((found for text in candidate.texts if (found := _said(text)).key), _said_by_header(candidate))
+    if said.weighting not in {*USED, None}:
+        return Judgement(None, f"{said.by} says {said.key}: {said.weighting} is none of the four")
     if said.weighting is None:
         return _without_words(timing, shown, undecided=said.key)
     return _with_words(said, timing, shown, candidate)
+
+
+def _said_by_header(candidate: Candidate) -> _Said:
+    """Where no text names the weighting: the sequence's own name, then AcquisitionContrast."""
+    series = candidate.series
+    pulse = weighted_pulse(series)
+    if pulse:
+        return _Said(Weighting(pulse.weighting), pulse.key, "SequenceName")
+    weighting = _CONTRASTS.get(series.acquisition_contrast)
+    return _Said(weighting, series.acquisition_contrast, "AcquisitionContrast") if weighting else _Said(None)
 
 
 def _said(text: str) -> _Said:
@@ -89,27 +112,27 @@ def _without_words(timing: Timing, shown: str, *, undecided: str) -> Judgement:
 def _with_words(said: _Said, timing: Timing, shown: str, candidate: Candidate) -> Judgement:
     weighting = said.weighting
     if timing.weighting is weighting and not _may_be_inverted(timing, candidate):
-        return Judgement(weighting, f"description says {said.key} and {shown} agree", Basis.BOTH)
+        return Judgement(weighting, f"{said.by} says {said.key} and {shown} agree", Basis.BOTH)
     if timing.weighting is weighting:
         return Judgement(
-            weighting, f"description says {said.key}; {shown} fit, but also a FLAIR without its TI", Basis.WORDS
+            weighting, f"{said.by} says {said.key}; {shown} fit, but also a FLAIR without its TI", Basis.WORDS
         )
     if timing.weighting is None:
-        return Judgement(weighting, f"description says {said.key}; {shown} neither agree nor contradict", Basis.WORDS)
+        return Judgement(weighting, f"{said.by} says {said.key}; {shown} neither agree nor contradict", Basis.WORDS)
     settled = _settled(said, timing, shown, candidate)
     if settled:
         return settled
     if not timing.strong:
-        return Judgement(weighting, f"description says {said.key}; {shown} do not exclude it", Basis.WORDS)
+        return Judgement(weighting, f"{said.by} says {said.key}; {shown} do not exclude it", Basis.WORDS)
     disputed = frozenset(kind for kind in (said.weighting, timing.weighting) if kind in USED and kind)
     return Judgement(
-        None, f"description says {said.key}, but {shown} can only be {timing.weighting}", disputed=disputed
+        None, f"{said.by} says {said.key}, but {shown} can only be {timing.weighting}", disputed=disputed
     )
 
 
 def _may_be_inverted(timing: Timing, candidate: Candidate) -> bool:
     """A T2 of so long a TR may be a FLAIR whose TI was not recorded, unless the header says how it was pulsed."""
-    kinds = candidate.series.scanning_sequence
+    kinds = kinds_of(candidate.series)
     return timing.weighting is Weighting.T2 and not timing.strong and not ("SE" in kinds and "IR" not in kinds)
 
 
@@ -122,19 +145,15 @@ def _settled(said: _Said, timing: Timing, shown: str, candidate: Candidate) -> J
     series, pair = candidate.series, (said.weighting, timing.weighting)
     repetition = series.repetition_time_ms or 0.0
     if pair == (Weighting.T2, Weighting.FLAIR) and timing.strong:
-        return Judgement(
-            Weighting.FLAIR, f"description says {said.key}, and {shown} null fluid: a FLAIR", Basis.WORDS
-        )
+        return Judgement(Weighting.FLAIR, f"{said.by} says {said.key}, and {shown} null fluid: a FLAIR", Basis.WORDS)
     if pair == (Weighting.FLAIR, Weighting.T1) and series.inversion_time_ms:
-        return Judgement(Weighting.T1, f"description says {said.key}, but {shown} make it a T1 FLAIR", Basis.WORDS)
+        return Judgement(Weighting.T1, f"{said.by} says {said.key}, but {shown} make it a T1 FLAIR", Basis.WORDS)
     if (
         pair == (Weighting.FLAIR, Weighting.T2)
         and not series.inversion_time_ms
         and repetition >= _FLAIR_SHORTEST_TR_MS
     ):
-        return Judgement(
-            Weighting.FLAIR, f"description says {said.key}; {shown} fit, TI is not recorded", Basis.WORDS
-        )
+        return Judgement(Weighting.FLAIR, f"{said.by} says {said.key}; {shown} fit, TI is not recorded", Basis.WORDS)
     if pair == (Weighting.T1, Weighting.PD) and repetition <= _T1_LONGEST_TR_MS:
-        return Judgement(Weighting.T1, f"description says {said.key}; {shown} are long for it", Basis.WORDS)
+        return Judgement(Weighting.T1, f"{said.by} says {said.key}; {shown} are long for it", Basis.WORDS)
     return None

@@ -11,7 +11,11 @@ from bt_node.assemble.vocabulary import BEFORE_AND_AFTER, CONTRAST_ABSENT, CONTR
 _LETTERS = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae"})
 _CYRILLIC_T = re.compile(r"т(?= ?[12])")  # Cyrillic Т1 looks like T1
 _CAMEL = re.compile(r"(?<=[a-z])(?=(?:FLAIR|TSE|FSE|MPRAGE|POST|GD)(?![a-z]))")
-_C_MINUS = re.compile(r"(?<=[\s_0-9w])c ?-(?=[\s_)]|$)|(?<=\s)- ?c(?![a-z])")
+# "C-", "K-", "IV-", "Gd-" and "- C": without contrast. A minus before a further word is a dash.
+_MINUS = re.compile(
+    r"(?<=[\s_0-9w])c ?-(?=[\s_)]|$)|(?<=\s)- ?c(?![a-z])"
+    r"|(?<=[\s_0-9w])(?:k|iv|gd|gado|km|civ|mdc|inj|ку)-(?=[\s_)]|$)"
+)
 _SEPARATORS = re.compile(r"[\s_\-.,;:()\[\]{}'\"=#!?<>|~^]+")
 
 
@@ -21,7 +25,7 @@ def normalise(text: str) -> str:
     plain = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
     lower = unicodedata.normalize("NFC", _CAMEL.sub(" ", plain)).lower().translate(_LETTERS)
     lower = _CYRILLIC_T.sub("t", lower).replace("+/-", " ± ").replace("+-", " ± ")
-    return _SEPARATORS.sub(" ", _C_MINUS.sub(" without contrast ", lower)).strip()
+    return _SEPARATORS.sub(" ", _MINUS.sub(" without contrast ", lower)).strip()
 
 
 def first_key(words: Sequence[Word], text: str) -> str | None:

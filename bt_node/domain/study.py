@@ -99,6 +99,8 @@ class SeriesFacts:
     sequence_variant: tuple[str, ...] = ()
     scan_options: tuple[str, ...] = ()
     sequence_name: str = ""
+    pulse_names: tuple[str, ...] = ()  # what private elements call the pulse sequence
+    acquisition_contrast: str = ""  # AcquisitionContrast of Enhanced MR: T1, T2, FLUID_ATTENUATED, …
     acquisition_type: str = ""  # MRAcquisitionType: 2D or 3D
     echo_time_ms: float | None = None
     repetition_time_ms: float | None = None
@@ -107,10 +109,13 @@ class SeriesFacts:
     echo_train_length: int | None = None
     b_value: float | None = None
     contrast_agent: str = ""
+    contrast_given: bool | None = None  # ContrastBolusAgentAdministered of all frames; None where silent or mixed
+    contrast_started_at_s: float | None = None  # ContrastBolusStartTime, on the same clock as `acquired_at_s`
     acquired_at_s: float | None = None  # acquisition date and time as seconds since 1970, patient's local time
     slice_thickness_mm: float | None = None
     frame_of_reference_uid: str = ""
     body_part: str = ""
+    study_description: str = ""  # what was asked for: of the study, the request or the performed step
     manufacturer: str = ""
     station: str = ""  # StationName, for the rules of a site
 

@@ -192,7 +192,7 @@ DISTRACTORS: list[tuple[str, dict[str, Any], str]] = [
     ("t1_mp2rage_INV1", MPRAGE, "MP2RAGE"),
     ("T2 sag C-spine", TSE_T2, "spine"),
     ("T2 LWS", TSE_T2, "spine"),
-    ("T2 tra", {**TSE_T2, "body_part": "KNEE"}, "KNEE"),
+    ("T2 tra", {**TSE_T2, "body_part": "KNEE"}, "BodyPartExamined is joint"),
     ("Screen Save", {}, "screenshot"),
     ("T1 tra", {**SE_T1, "modality": "CT"}, "not MR"),
     ("T1 dynamic sella", SE_T1, "dynamic"),

@@ -1,0 +1,28 @@
+"""Whether the contrast elements of a header name an agent that enhances: people write "none" there, too."""
+
+from __future__ import annotations
+
+import re
+
+from bt_node.assemble.candidate import Candidate
+from bt_node.assemble.words import contrast_word, normalise
+
+_NO_AGENT = frozenset(
+    {"", "NO", "NONE", "N", "NIL", "0", "-", "--", ".", "OHNE", "SANS", "NEIN", "NON", "NO CONTRAST", "N/A", "NA"}
+    | {"KEIN", "KEINE", "KEINES", "SIN", "NINGUNO", "NESSUNO", "SENZA", "NENHUM", "SEM", "GEEN", "BRAK", "YOK", "НЕТ"}
+    | {"无", "なし", "없음", "NOT GIVEN", "NONE GIVEN", "UNKNOWN", "FALSE", "?"}
+)
+# Given at an examination, and none that enhances a tumour.
+_OTHER_DRUGS = re.compile(
+    r"buscopan|butylscop|glucagon|saline|na ?cl|mannit|furosemid|lasix|water|secretin", re.IGNORECASE
+)
+
+
+def has_agent(candidate: Candidate) -> bool:
+    """Whether the contrast elements name an agent, rather than saying in some language that there was none."""
+    series = candidate.series
+    if series.contrast_given is not None:
+        return series.contrast_given
+    named = series.contrast_agent.strip().upper()
+    denied = contrast_word(normalise(named))[0] is False
+    return named not in _NO_AGENT and not denied and not _OTHER_DRUGS.search(named)
