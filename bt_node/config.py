@@ -245,6 +245,13 @@ class Results(_Table):
     segment_on: Annotated[tuple[Literal["T1", "T1C", "T2", "FLAIR"], ...], AfterValidator(_each_once)] = ("T1C",)
 
 
+class FollowUp(_Table):
+    """Whether a study is compared with the same patient's former one, and the key that patients are known by."""
+
+    enabled: bool = True
+    key_file: Path = Path("var/follow-up.key")
+
+
 class Schedule(_Table):
     """When the worker works, and how often it looks."""
 
@@ -319,6 +326,7 @@ class Config(_Table):
     completeness: Completeness = Completeness()
     roles: Roles = Roles()
     results: Results = Results()
+    follow_up: FollowUp = FollowUp()
     schedule: Schedule = Schedule()
     delivery: Delivery = Delivery()
     models: Models = Models()
@@ -339,7 +347,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
             `__` are not ours.
 
     Returns:
-        The configuration; spool, models folder and SQLite file are absolute, relative to the file's folder.
+        The configuration; spool, models folder, key and SQLite file are absolute, relative to the file's folder.
 
     Raises:
         ConfigError: with all problems, each with `file:line` or the variable to mend.
@@ -522,13 +530,16 @@ def _suggestion(where: _Where) -> str:
 
 
 def _anchored(config: Config, folder: Path) -> Config:
-    """Make spool, models folder and SQLite file absolute, relative to the configuration file's folder."""
+    """Make spool, models folder, key and SQLite file absolute, relative to the configuration file's folder."""
     url = config.database.url
     if url.startswith(_SQLITE_FILE):
         url = f"{_SQLITE_FILE}{folder / url.removeprefix(_SQLITE_FILE)}"
     tables = {
         "storage": config.storage.model_copy(update={"spool": folder / config.storage.spool.expanduser()}),
         "models": config.models.model_copy(update={"folder": folder / config.models.folder.expanduser()}),
+        "follow_up": config.follow_up.model_copy(
+            update={"key_file": folder / config.follow_up.key_file.expanduser()}
+        ),
         "database": config.database.model_copy(update={"url": url}),
     }
     return config.model_copy(update=tables)

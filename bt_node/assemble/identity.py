@@ -13,11 +13,13 @@ from bt_node.assemble.study import UNREADABLE
 from bt_node.assemble.values import text
 from bt_node.domain.patient import PatientIdentity
 
-_WANTED = ["SpecificCharacterSet", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "StudyDate"]
+_WANTED = [
+    *("SpecificCharacterSet", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "StudyDate", "StudyInstanceUID")
+]
 
 
 def read_identity(paths: Iterable[Path]) -> PatientIdentity | None:
-    """The one patient that all these files name; None where they name several, or one cannot be read."""
+    """The one patient and study that all these files name; None where they name several, or one cannot be read."""
     found = set()
     for path in paths:
         try:
@@ -31,7 +33,8 @@ def _identity(header: Dataset) -> PatientIdentity:
     patient_id, issuer, birth_date = (
         text(header, keyword) for keyword in ("PatientID", "IssuerOfPatientID", "PatientBirthDate")
     )
-    return PatientIdentity(patient_id, issuer, birth_date, _day(text(header, "StudyDate")))
+    study = text(header, "StudyInstanceUID")
+    return PatientIdentity(patient_id, issuer, birth_date, _day(text(header, "StudyDate")), study)
 
 
 def _day(value: str) -> date | None:

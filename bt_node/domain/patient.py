@@ -33,12 +33,14 @@ class PatientIdentity:
         issuer: IssuerOfPatientID (0010,0021); empty where the headers name none.
         birth_date: PatientBirthDate as DICOM writes it (YYYYMMDD); empty where unknown.
         study_day: the day of StudyDate, None where it is missing or no date.
+        study_instance_uid: the study that these headers belong to; not part of who it is.
     """
 
     patient_id: str = field(repr=False)
     issuer: str = field(default="", repr=False)
     birth_date: str = field(default="", repr=False)
     study_day: date | None = field(default=None, repr=False)
+    study_instance_uid: str = ""
 
     @property
     def is_somebody(self) -> bool:

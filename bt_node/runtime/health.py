@@ -14,6 +14,7 @@ from bt_node.deliver.send import echo
 from bt_node.domain.errors import BtNodeError
 from bt_node.infer.release import read_release, verify_weights
 from bt_node.jobs import open_book, schema_revision
+from bt_node.runtime.site_key import check_key
 
 _MIB = 1024 * 1024
 
@@ -28,12 +29,14 @@ class CheckResult:
 
 
 def run_checks(config: Config) -> Iterator[CheckResult]:
-    """Try the database, the spool, both releases and every destination, one after another."""
+    """Try the database, the spool, both releases, the site key and every destination, one after another."""
     yield _try("database", lambda: _database(config))
     yield _try("spool", lambda: _spool(config))
     for kind, name in (("segmenter", config.models.segmenter), ("classifier", config.models.classifier)):
         if name:
             yield _try(kind, lambda name=name: _release(config.models.folder / name))  # type: ignore[misc]
+    if config.follow_up.enabled:
+        yield _try("follow-up key", lambda: check_key(config.follow_up.key_file))
     for target in config.destinations:
         peer = Peer(target.ae_title, target.host, target.port)
         yield _echo(config, target.name, peer)
