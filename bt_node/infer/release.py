@@ -127,6 +127,12 @@ class ClassifierOutput(_Table):
         return self
 
 
+class Intended(_Table):
+    """`[intended]`: whom the release is meant for. What is left out is not limited."""
+
+    min_age_years: Annotated[float, Field(ge=0)] | None = None  # studies of younger patients are held for a person
+
+
 class _ManifestBase(_Table):
     """What every manifest holds; `input` and `output` depend on the kind."""
 
@@ -135,6 +141,7 @@ class _ManifestBase(_Table):
     version: Annotated[str, Field(min_length=1, max_length=32)]
     network: NetworkSpec
     weights: WeightsSpec
+    intended: Intended = Intended()
     training: Mapping[str, Any] = Field(default_factory=dict)  # told by the run that made it; for people and reports
 
 
@@ -144,12 +151,6 @@ class SegmenterManifest(_ManifestBase):
     kind: Literal["segmenter"]
     input: SegmenterInput
     output: SegmenterOutput
-
-    @model_validator(mode="after")
-    def _members_answer_alike(self) -> SegmenterManifest:
-        if self.network.members > 1 and self.output.channels == "exclusive":
-            raise ValueError("several members need nested channels: their sigmoids are what is averaged")
-        return self
 
 
 class ClassifierManifest(_ManifestBase):

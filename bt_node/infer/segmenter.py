@@ -183,21 +183,23 @@ def load_segmenter(release: Release, device: torch.device) -> Segmenter:
         raise ReleaseError(release.folder.name, f"is a {manifest.kind}, not a segmenter")
     content = read_verified_weights(release)
     try:
-        network = build_members(manifest.network)
+        network = build_members(manifest.network, exclusive=manifest.output.channels == "exclusive")
         network.load_state_dict({name: value.float() for name, value in safetensors.torch.load(content).items()})
     except (NetworkArgumentsError, SafetensorError, RuntimeError) as error:
         raise ReleaseError(release.folder.name, str(error)) from error
     return Segmenter(release.identity, manifest.input, manifest.output, ready(network, device), device)
 
 
-def build_members(spec: NetworkSpec) -> nn.Module:
+def build_members(spec: NetworkSpec, *, exclusive: bool) -> nn.Module:
     """The network of a manifest with fresh weights; of several members, one module that averages their answers.
+
+    `exclusive` says that a voxel is one of the channels.
 
     Raises:
         NetworkArgumentsError: unknown name, unknown or impossible arguments.
     """
     members = [build_network(spec.architecture, spec.arguments) for _ in range(spec.members)]
-    return members[0] if len(members) == 1 else Ensemble(members)
+    return members[0] if len(members) == 1 else Ensemble(members, exclusive=exclusive)
 
 
 def ready(network: nn.Module, device: torch.device) -> nn.Module:

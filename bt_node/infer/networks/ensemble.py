@@ -11,23 +11,27 @@ _SURE = 1e-7  # keeps the logit of a probability of 0 or 1 finite
 
 
 class Ensemble(nn.Module):
-    """Averages the members' probabilities and answers the logit of the mean, as a single network does.
+    """Averages the members' probabilities and answers logits that stand for the mean, as a single network does.
 
-    Maps (batch, roles, Z, Y, X) to float32 logits (batch, regions, Z, Y, X). Members are stored in one weights file
+    Maps (batch, roles, Z, Y, X) to float32 logits (batch, channels, Z, Y, X). Members are stored in one weights file
     under `members.0.`, `members.1.` and so on, so that one hash still names the whole release.
 
     Args:
         members: networks of the same inputs and outputs.
+        exclusive: a voxel is one of the channels (softmax), instead of each channel for itself (sigmoid).
     """
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(self, members: Sequence[nn.Module], *, exclusive: bool = False) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self._exclusive = exclusive
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of the mean probability."""
-        probabilities = torch.stack([member(image).float().sigmoid() for member in self.members])
-        return torch.logit(probabilities.mean(dim=0), eps=_SURE)
+        """Logits of the mean probability: their sigmoid, or their softmax, is the mean."""
+        answers = torch.stack([member(image).float() for member in self.members])
+        if self._exclusive:
+            return answers.softmax(dim=2).mean(dim=0).clamp_min(_SURE).log()
+        return torch.logit(answers.sigmoid().mean(dim=0), eps=_SURE)
 
 
 def joined(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -216,10 +216,19 @@ def test_exclusive_labels_of_a_release_become_probabilities_of_nested_regions(
     np.testing.assert_allclose(enhancing, et, atol=1e-5)
 
 
-def test_several_members_with_exclusive_labels_are_refused(
-    make_release: Callable[..., Release], segmenter_manifest: dict[str, Any]
+def test_members_with_exclusive_labels_answer_the_mean_of_their_softmaxes(
+    tmp_path: Path, segmenter_manifest: dict[str, Any]
 ) -> None:
-    network = segmenter_manifest["network"] | {"members": 2}
+    arguments = segmenter_manifest["network"]["arguments"] | {"out_channels": 4}
+    network = {"architecture": "unet", "arguments": arguments}
     output = segmenter_manifest["output"] | {"channels": "exclusive"}
-    with pytest.raises(ReleaseError, match="several members need nested channels"):
-        make_release(network=network, output=output)
+    head, weights = a_head((16, 16, 16)), [tiny_weights(seed, arguments) for seed in (3, 4)]
+    singles = [
+        write_release(tmp_path / str(n), segmenter_manifest | {"network": network, "output": output}, each, "card")
+        for n, each in enumerate(weights)
+    ]
+    tables = {"network": network | {"members": 2}, "output": output}
+    both = write_release(tmp_path / "both", segmenter_manifest | tables, joined(weights), "card")
+    answers = [load_segmenter(release, CPU).predict(head) for release in singles]
+    assert np.abs(answers[0] - answers[1]).max() > 0.01
+    np.testing.assert_allclose(load_segmenter(both, CPU).predict(head), (answers[0] + answers[1]) / 2, atol=1e-4)
