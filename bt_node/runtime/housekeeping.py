@@ -7,25 +7,30 @@ from pathlib import Path
 
 from bt_node.config import Config
 from bt_node.jobs import JobBook
+from bt_node.pipeline.completeness import Examiner
 from bt_node.receive.spool import Spool
 
 logger = logging.getLogger(__name__)
 
 
 class Housekeeper:
-    """The timetable's rounds that need neither model nor network."""
+    """The timetable's rounds that need no model."""
 
-    def __init__(self, book: JobBook, spool: Spool, config: Config) -> None:
-        self._book, self._spool, self._config = book, spool, config
+    def __init__(self, book: JobBook, spool: Spool, config: Config, examiner: Examiner) -> None:
+        self._book, self._spool, self._config, self._examiner = book, spool, config, examiner
 
     def sweep(self) -> None:
-        """Free the jobs of dead workers, reopen studies that grew, pass on those that are complete."""
-        rules = self._config.completeness
+        """Free the jobs of dead workers, reopen studies that grew."""
         for job_id in self._book.expire_leases(self._config.schedule.max_attempts):
             logger.warning("job %d: its worker is gone", job_id)
         for job_id in self._book.reopen_changed():
             logger.info("job %d: new images arrived, opened again", job_id)
-        for job_id in self._book.sweep_complete(rules.quiet_seconds, rules.stale_association_seconds):
+
+    def complete(self) -> None:
+        """Pass on the studies that are complete. Sources are asked here: a slow one holds up no other round."""
+        rules = self._config.completeness
+        quiet, stale = rules.quiet_seconds, rules.stale_association_seconds
+        for job_id in self._book.sweep_complete(quiet, stale, self._examiner):
             logger.info("job %d: complete", job_id)
 
     def retain(self) -> None:

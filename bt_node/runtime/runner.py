@@ -66,7 +66,7 @@ class StudyRunner:
 
     def _travel(self, job: ClaimedJob, record: TripRecord) -> None:
         with record.stage("gather"):
-            study = StudyFiles(self._paths(job), job.analysed_at, job.earlier_reports, job.assigned)
+            study = StudyFiles(self._paths(job), job.analysed_at, job.earlier_reports, job.assigned, job.gaps)
         outcome = run_trip(study, self._models, self._node, record)
         with record.stage("store"):
             stored = self._store(job.id, outcome.objects)

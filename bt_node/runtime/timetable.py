@@ -31,7 +31,7 @@ def build_timetable(
     A round that is still going when its time comes again is not started twice (max_instances=1), and missed rounds
     are made up once (coalesce).
     """
-    threads = 3 + len(couriers)
+    threads = 4 + len(couriers)
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(threads)},
         job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
@@ -39,6 +39,9 @@ def build_timetable(
     times = config.schedule
     work = CronTrigger.from_crontab(times.cron) if times.cron else IntervalTrigger(seconds=times.claim_seconds)
     scheduler.add_job(_safely("sweep", housekeeper.sweep), IntervalTrigger(seconds=times.sweep_seconds), id="sweep")
+    scheduler.add_job(
+        _safely("completeness", housekeeper.complete), IntervalTrigger(seconds=times.sweep_seconds), id="complete"
+    )
     scheduler.add_job(_safely("work", lambda: _drain(runner, times.window)), work, id="work")
     for courier in couriers:
         scheduler.add_job(

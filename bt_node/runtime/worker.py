@@ -20,6 +20,7 @@ from bt_node.jobs import JobBook, open_book
 from bt_node.pipeline.trip import Models
 from bt_node.receive.spool import Spool
 from bt_node.runtime.courier import Courier, CourierSettings
+from bt_node.runtime.examining import build_examiner
 from bt_node.runtime.housekeeping import Housekeeper
 from bt_node.runtime.process import stop_on_signals
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
@@ -101,10 +102,12 @@ def run_worker(config: Config, stopping: threading.Event | None = None) -> None:
         stop_on_signals(stopped)
     book = open_book(config.database.url)
     spool = Spool(config.storage.spool, config.storage.min_free_mib)
-    runner = build_runner(config, book, spool, load_models(config))
+    models = load_models(config)
+    runner = build_runner(config, book, spool, models)
     for job_id in book.retire_destinations([target.name for target in config.destinations]):
         logger.warning("job %d: a destination it waited for is no longer configured", job_id)
-    timetable = build_timetable(config, runner, build_couriers(config, book, spool), Housekeeper(book, spool, config))
+    housekeeper = Housekeeper(book, spool, config, build_examiner(config, book, spool, models.segmenter.roles))
+    timetable = build_timetable(config, runner, build_couriers(config, book, spool), housekeeper)
     timetable.start()
     logger.info("worker started")
     try:

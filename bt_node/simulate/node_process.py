@@ -61,7 +61,7 @@ class NodePlan:
             "listener": {"ae_title": "BT_NODE", "host": "127.0.0.1", "port": port},
             "storage": {"spool": "spool", "min_free_mib": 64},
             "database": {"url": "sqlite:///jobs.sqlite"},
-            "completeness": {"quiet_seconds": 2},
+            "completeness": {"quiet_seconds": 2, "wait_minutes": 0},
             "schedule": {"sweep_seconds": 0.5, "claim_seconds": 0.5, "deliver_seconds": 0.5, "lease_seconds": 30},
             "delivery": {"first_pause_seconds": 2, "max_pause_seconds": 10},
             "models": {"folder": str(self.models)},
