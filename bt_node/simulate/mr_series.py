@@ -15,7 +15,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 from bt_node.domain.geometry import Grid
 from bt_node.simulate.uids import repeatable_uid
 
-_STUDY_DATE = "20260105"
+STUDY_DATE = "20260105"
 _IMPLEMENTATION = UID("2.25.207421398455164287034612948311043275522")
 _PIXEL_MAX = 4095  # 12 bits stored
 
@@ -66,6 +66,7 @@ class StudyHeader:
     patient: Patient
     study_instance_uid: str
     frame_of_reference_uid: str
+    study_date: str = STUDY_DATE
 
 
 def write_series(
@@ -126,7 +127,7 @@ def _describe_study(dataset: Dataset, header: StudyHeader) -> None:
     dataset.PatientSex = header.patient.sex
     dataset.StudyInstanceUID = header.study_instance_uid
     dataset.StudyID = "1"
-    dataset.StudyDate, dataset.StudyTime = _STUDY_DATE, "100000"
+    dataset.StudyDate, dataset.StudyTime = header.study_date, "100000"
     dataset.StudyDescription = "Simulated brain, not a patient"
     dataset.AccessionNumber = ""
     dataset.ReferringPhysicianName = ""
@@ -143,7 +144,7 @@ def _describe_sequence(dataset: Dataset, protocol: Protocol) -> None:
     dataset.SeriesDescription = protocol.description
     dataset.ProtocolName = protocol.description
     dataset.ImageType = list(protocol.image_type)
-    dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = _STUDY_DATE
+    dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = dataset.StudyDate
     dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = protocol.acquired
     dataset.AcquisitionNumber = 1
     dataset.ScanningSequence = protocol.scanning_sequence

@@ -16,7 +16,7 @@ import numpy as np
 from bt_node.domain.geometry import FloatArray, Grid, ImageArray, Volume
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import LabelMap, Region
-from bt_node.simulate.mr_series import Patient, PhantomSeries, Protocol, StudyHeader, write_series
+from bt_node.simulate.mr_series import STUDY_DATE, Patient, PhantomSeries, Protocol, StudyHeader, write_series
 from bt_node.simulate.sequences import acquire, fine_grid, grid_points, render, resample
 from bt_node.simulate.tumour import Head, TumourShape
 from bt_node.simulate.uids import repeatable_uid
@@ -129,6 +129,7 @@ def make_phantom(  # noqa: PLR0913 - keyword-only knobs of a phantom, each with 
     motion: bool = True,
     coarse: float = 1.0,
     patient: Patient | None = None,
+    study_date: str = STUDY_DATE,
 ) -> PhantomStudy:
     """Write a study of four sequences and a survey, and return it with its truth.
 
@@ -146,6 +147,7 @@ def make_phantom(  # noqa: PLR0913 - keyword-only knobs of a phantom, each with 
         motion: let the patient move before the FLAIR series.
         coarse: 2 doubles voxels and slices in size (about an eighth of the time and files), for tests.
         patient: name and numbers in the headers.
+        study_date: the day of the study, YYYYMMDD.
 
     Raises:
         ValueError: the sizes make no tumour.
@@ -158,8 +160,10 @@ def make_phantom(  # noqa: PLR0913 - keyword-only knobs of a phantom, each with 
     head = Head.draw(seed, shape if tumour else None)
     who = patient or Patient()
     # Whatever changes the content changes the UIDs, or a node would see another object under a known UID.
-    key = repr((seed, shape if tumour else None, oblique, contrast_named, motion, coarse, who))
-    header = StudyHeader(key, who, repeatable_uid(key, "study"), repeatable_uid(key, "frame of reference"))
+    key = repr((seed, shape if tumour else None, oblique, contrast_named, motion, coarse, who, study_date))
+    header = StudyHeader(
+        key, who, repeatable_uid(key, "study"), repeatable_uid(key, "frame of reference"), study_date
+    )
     source = fine_grid(coarse)
     signals = _rendered(seed, shape if tumour else None, coarse)
     series = {
