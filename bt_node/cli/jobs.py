@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from bt_node.cli.completeness import print_completeness
 from bt_node.cli.context import print_json, print_table, state_of
 from bt_node.domain.states import JobState
 
@@ -35,8 +36,12 @@ def list_jobs(
 
 @app.command("show")
 def show(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
-    """Show one job: state and reason, roles, findings, results, history, times."""
-    view = state_of(context).open_book().view(job)
+    """Show one job: state and reason, why it waits or went on, roles, findings, results, history, times."""
+    from bt_node.jobs import Patience  # noqa: PLC0415 - the job book is opened here, and not for --help
+
+    state = state_of(context)
+    rules = state.config.completeness
+    view = state.open_book().view(job, Patience(rules.quiet_seconds, rules.stale_association_seconds))
     if as_json:
         print_json(view)
         return
@@ -76,6 +81,7 @@ def _print_view(view: dict[str, Any]) -> None:
     for key in ("reason", "waiting_for"):
         if view.get(key):
             typer.echo(f"  {key.replace('_', ' ')}: {view[key]}")
+    print_completeness(view)
     _print_sequences((view["findings"] or {}).get("sequences"))
     print_table(
         "Roles",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from bt_node.cli import jobs
+from bt_node.cli.completeness import print_completeness
 from bt_node.cli.context import CliState, print_json, state_of
 from bt_node.cli.explained import print_explanation
 from bt_node.cli.jobs import JobArgument, JsonOption, actor
@@ -22,7 +23,7 @@ SeriesOption = Annotated[Optional[str], typer.Option(metavar="SERIES", help="Ser
 
 @app.command("explain")
 def explain(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
-    """Show all candidates for each role in their order, and each reason.
+    """Show why the study waits or went on, and all candidates for each role in their order with each reason.
 
     Headers are read anew and judged by the rules as they are now; where files are gone, the reasons that the last run
     stored are shown.
@@ -30,7 +31,8 @@ def explain(context: typer.Context, job: JobArgument, as_json: JsonOption = Fals
     state = state_of(context)
     book = state.open_book()
     view = book.view(job)
-    explained: dict[str, Any] = {"id": view["id"], "study_instance_uid": view["study_instance_uid"]}
+    shown = ("id", "study_instance_uid", "waiting_for", "completeness")
+    explained: dict[str, Any] = {key: view[key] for key in shown}
     try:
         explained |= {"source": "headers", **_explained(state, _study(state, book, view), view)}
     except (SpoolFileMissingError, InputsPurgedError) as gone:
@@ -39,6 +41,9 @@ def explain(context: typer.Context, job: JobArgument, as_json: JsonOption = Fals
         print_json(explained)
         return
     typer.echo(f"Job {view['id']}  {view['state']}  study {view['study_instance_uid']}")
+    if view["waiting_for"]:
+        typer.echo(f"  waiting for: {view['waiting_for']}")
+    print_completeness(view)
     if "why_not_headers" in explained:
         typer.echo(f"{explained['why_not_headers']} These are the reasons that the last run stored.")
     print_explanation(explained)

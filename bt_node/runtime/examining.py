@@ -7,11 +7,11 @@ from pathlib import Path
 
 from bt_node.assemble.completeness import Rules
 from bt_node.config import Config
-from bt_node.deliver.peer import Peer
 from bt_node.domain.study import Role
 from bt_node.jobs import JobBook
 from bt_node.pipeline.completeness import Asking, Examiner
 from bt_node.receive.spool import Spool
+from bt_node.runtime.sources import sources_to_ask
 
 _SECONDS_PER_MINUTE = 60.0
 
@@ -36,14 +36,3 @@ def build_examiner(config: Config, book: JobBook, spool: Spool, needed: Sequence
         config.roles,
         needed,
     )
-
-
-def sources_to_ask(config: Config) -> dict[str, Peer]:
-    """Where to ask about a study, by the AE title that sent it."""
-    return {
-        source.ae_title: Peer(
-            source.query_ae_title or source.ae_title, source.query_host or source.host, source.query_port
-        )
-        for source in config.sources
-        if source.query_port
-    }

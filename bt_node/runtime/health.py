@@ -15,6 +15,7 @@ from bt_node.domain.errors import BtNodeError
 from bt_node.infer.release import read_release, verify_weights
 from bt_node.jobs import open_book, schema_revision
 from bt_node.runtime.site_key import check_key
+from bt_node.runtime.sources import sources_to_ask
 
 _MIB = 1024 * 1024
 
@@ -29,7 +30,7 @@ class CheckResult:
 
 
 def run_checks(config: Config) -> Iterator[CheckResult]:
-    """Try the database, the spool, both releases, the site key and every destination, one after another."""
+    """Try the database, the spool, both releases, the site key, every destination and every source that is asked."""
     yield _try("database", lambda: _database(config))
     yield _try("spool", lambda: _spool(config))
     for kind, name in (("segmenter", config.models.segmenter), ("classifier", config.models.classifier)):
@@ -39,7 +40,9 @@ def run_checks(config: Config) -> Iterator[CheckResult]:
         yield _try("follow-up key", lambda: check_key(config.follow_up.key_file))
     for target in config.destinations:
         peer = Peer(target.ae_title, target.host, target.port)
-        yield _echo(config, target.name, peer)
+        yield _echo(config, f"destination {target.name}", peer)
+    for title, peer in sources_to_ask(config).items():
+        yield _echo(config, f"source {title}", peer)
 
 
 def _try(name: str, action: Callable[[], str]) -> CheckResult:
@@ -81,4 +84,4 @@ def _release(folder: Path) -> str:
 def _echo(config: Config, name: str, peer: Peer) -> CheckResult:
     outcome = echo(peer, config.listener.ae_title, config.delivery.timeout_seconds)
     where = f"{peer.ae_title} at {peer.host}:{peer.port}"
-    return CheckResult(f"destination {name}", outcome.ok, f"{where}: {outcome.detail}")
+    return CheckResult(name, outcome.ok, f"{where}: {outcome.detail}")

@@ -21,7 +21,7 @@ from bt_node.domain.receipt import ReceivedInstance
 from bt_node.domain.states import JobState
 from bt_node.jobs import JobBook, open_book, upgrade_schema
 from bt_node.pipeline.completeness import Asking, Examiner
-from bt_node.runtime.examining import sources_to_ask
+from bt_node.runtime.sources import sources_to_ask
 from bt_node.simulate.fake_pacs import FakePacs, Faults
 from bt_node.simulate.node_process import free_port
 
