@@ -240,9 +240,10 @@ def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Results(_Table):
-    """On which series the outline is drawn."""
+    """On which series the outline is drawn, and whether a study without an answer gets a report that says so."""
 
     segment_on: Annotated[tuple[Literal["T1", "T1C", "T2", "FLAIR"], ...], AfterValidator(_each_once)] = ("T1C",)
+    not_answered_report: bool = False
 
 
 class FollowUp(_Table):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from bt_node.cli.completeness import print_completeness
-from bt_node.cli.context import print_json, print_table, state_of
+from bt_node.cli.context import CliState, print_json, print_table, state_of
 from bt_node.domain.states import JobState
 
 app = typer.Typer(help="Show and steer jobs, one for each study.", no_args_is_help=True)
@@ -64,6 +64,35 @@ def cancel(context: typer.Context, job: JobArgument, as_json: JsonOption = False
     _print_move(book.view(job), state, as_json)
 
 
+@app.command("release")
+def release(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+    """Send the result of a HELD study as it was encoded. Who released it, and when, stays in the history."""
+    state = state_of(context)
+    book = state.open_book()
+    moved = book.release(book.view(job)["id"], actor(), _destinations(state))
+    _print_move(book.view(job), moved, as_json)
+
+
+@app.command("reject")
+def reject(
+    context: typer.Context,
+    job: JobArgument,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why, in a few words; it is stored: nothing that names the patient.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """End a HELD study without an answer: its result never leaves. Who, when and why stay in the history."""
+    state = state_of(context)
+    book = state.open_book()
+    moved = book.reject(book.view(job)["id"], actor(), reason, _destinations(state))
+    _print_move(book.view(job), moved, as_json)
+
+
+def _destinations(state: CliState) -> tuple[str, ...]:
+    return tuple(destination.name for destination in state.config.destinations)
+
+
 def actor() -> str:
     """Who asked, for the history: the operator's account on this machine."""
     return f"cli:{getpass.getuser()}"
@@ -81,6 +110,7 @@ def _print_view(view: dict[str, Any]) -> None:
     for key in ("reason", "waiting_for"):
         if view.get(key):
             typer.echo(f"  {key.replace('_', ' ')}: {view[key]}")
+    _print_review(view)
     print_completeness(view)
     _print_sequences((view["findings"] or {}).get("sequences"))
     print_table(
@@ -109,6 +139,15 @@ def _print_view(view: dict[str, Any]) -> None:
         [(h["at"], h["from"], h["to"], h["actor"], h["reason"]) for h in view["history"]],
     )
     print_table("Seconds", ("stage", "s"), list(view["timings_s"].items()))
+
+
+def _print_review(view: dict[str, Any]) -> None:
+    """What a person can do with a held study, or did with its result."""
+    for choice in view.get("choices", []):
+        typer.echo(f"  you can: {choice['command']}   ({choice['what']})")
+    review = view.get("review")
+    if review:
+        typer.echo(f"  {review['what'].replace('-', ' ')}: {review['by']}, {review['at']}")
 
 
 def _print_sequences(sequences: dict[str, list[str]] | None) -> None:

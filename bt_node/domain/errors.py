@@ -144,6 +144,37 @@ class RolesAmbiguousError(Hold):
         )
 
 
+class RolesContradictedError(Hold):
+    """The images of the chosen series look like other sequences than the headers say; a person must decide.
+
+    Attributes:
+        roles: the roles whose series are contradicted.
+    """
+
+    code = "roles-contradicted"
+
+    def __init__(
+        self, contradicted: Sequence[tuple[str, str, str]], exchange: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Word it.
+
+        Args:
+            contradicted: role, its series (number or UID), what its image looks like and why.
+            exchange: role and the series that should have it by the images; empty where they leave several ways.
+        """
+        self.roles = tuple(role for role, _, _ in contradicted)
+        facts = "; ".join(
+            f"series {series}, chosen as {role}, looks like {like}" for role, series, like in contradicted
+        )
+        given = exchange or [(role, "SERIES") for role in self.roles]
+        options = " ".join(f"--{role.lower()} {series}" for role, series in given)
+        super().__init__(
+            f"The images contradict the choice of {' and '.join(self.roles)}: {facts}.",
+            remedy=f"Look at these series, then `bt-node jobs assign ID {options}`; assign them as they are "
+            "if the images mislead. `bt-node jobs explain ID` shows the evidence.",
+        )
+
+
 # ---------------------------------------------------------------- slices to volumes
 
 
@@ -235,8 +266,18 @@ class RegistrationError(Reject):
         super().__init__(f"{role} could not be registered to the reference series: {detail}")
 
 
-class BrainMaskError(Reject):
-    """No plausible brain was found in the volumes."""
+class NoHeadError(Reject):
+    """The images are no MR images of a head, or nothing can be seen on them."""
+
+    code = "no-head"
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(" ".join(self.reasons))
+
+
+class BrainMaskError(Hold):
+    """No plausible brain was found in the volumes; a person must look at what was sent."""
 
     code = "brain-mask"
 
@@ -244,7 +285,8 @@ class BrainMaskError(Reject):
         self.volume_ml = volume_ml
         super().__init__(
             f"The brain mask holds {volume_ml:.0f} ml, outside the plausible {low_ml:.0f} to {high_ml:.0f} ml.",
-            remedy="The study may not show a whole head.",
+            remedy="The study may not show a whole head: `bt-node jobs reject ID` ends it, `bt-node jobs assign ID` "
+            "names other series.",
         )
 
 
@@ -292,16 +334,6 @@ class OutOfDeviceMemoryError(Retry):
 
 
 # ---------------------------------------------------------------- results
-
-
-class ImplausibleResultError(Hold):
-    """The findings cannot be right as they are; a person must look before anything leaves."""
-
-    code = "implausible-result"
-
-    def __init__(self, reasons: Sequence[str]) -> None:
-        self.reasons = tuple(reasons)
-        super().__init__(f"Nothing was sent: {' '.join(self.reasons)}")
 
 
 class ReadBackError(Alarm):
@@ -357,6 +389,16 @@ class AssignmentRefusedError(BtNodeError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__(f"Nothing was assigned: {'; '.join(self.problems)}.")
+
+
+class ReviewRefusedError(BtNodeError):
+    """A person's word on a held study cannot be carried out."""
+
+    code = "review-refused"
+
+    def __init__(self, job_id: int, why: str, held_because: str = "") -> None:
+        remedy = f"It is held because: {held_because}" if held_because else ""
+        super().__init__(f"Nothing was changed on job {job_id}: {why}.", remedy=remedy)
 
 
 class NoDicomError(BtNodeError):

@@ -12,6 +12,7 @@ class ResultKind(StrEnum):
     SEG = "SEG"  # exclusive regions NCR, ED, ET
     SEG_DERIVED = "SEG_DERIVED"  # nested regions TC, WT
     SR = "SR"  # TID 1500 report
+    NOT_ANSWERED = "NOT_ANSWERED"  # TID 1500 report that says why there is no answer
 
 
 @dataclass(frozen=True)

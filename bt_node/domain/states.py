@@ -40,7 +40,17 @@ _LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.DELIVERING: frozenset({JobState.DONE, JobState.RECEIVING, JobState.FAILED, JobState.CANCELLED}),
     # An ended job opens again when new images arrive (RECEIVING) or when an operator asks (READY).
     JobState.DONE: frozenset({JobState.RECEIVING, JobState.READY}),
-    JobState.HELD: frozenset({JobState.RECEIVING, JobState.READY, JobState.CANCELLED}),
+    # A held result leaves, or never does, by a person's word (`jobs release`, `jobs reject`).
+    JobState.HELD: frozenset(
+        {
+            JobState.RECEIVING,
+            JobState.READY,
+            JobState.DELIVERING,
+            JobState.DONE,
+            JobState.REJECTED,
+            JobState.CANCELLED,
+        }
+    ),
     JobState.REJECTED: frozenset({JobState.RECEIVING, JobState.READY}),
     # A job that failed in delivery goes back to DELIVERING: its results exist and keep their UIDs.
     JobState.FAILED: frozenset({JobState.RECEIVING, JobState.READY, JobState.DELIVERING, JobState.CANCELLED}),

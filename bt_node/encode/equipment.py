@@ -13,12 +13,17 @@ from pydicom.dataset import Dataset
 from bt_node.domain.result import EncodedObject, ResultKind
 from bt_node.domain.tumour import Region, ReleaseIdentity
 from bt_node.encode import codes
-from bt_node.encode.request import EncodeRequest
+from bt_node.encode.request import EncodeRequest, NodeIdentity
 from bt_node.encode.uids import RunIdentity, release_uid
 from bt_node.encode.words import long_string, series_description
 
 # One block of series numbers for each kind, far from the scanner's own.
-SERIES_NUMBERS = {ResultKind.SEG: 9001, ResultKind.SEG_DERIVED: 9002, ResultKind.SR: 9101}
+SERIES_NUMBERS = {
+    ResultKind.SEG: 9001,
+    ResultKind.SEG_DERIVED: 9002,
+    ResultKind.SR: 9101,
+    ResultKind.NOT_ANSWERED: 9102,
+}
 _OFFSET_LENGTH = 5  # "+0100"
 
 
@@ -38,15 +43,25 @@ def common_attributes(
     kind: ResultKind, request: EncodeRequest, identity: RunIdentity, when: datetime, place: Place = FIRST
 ) -> dict[str, Any]:
     """Keyword arguments that every highdicom constructor here takes: identity, equipment, time."""
-    node = request.node
+    description = series_description(
+        kind, request.findings.cautions, whole_alone=request.outlined == (Region.WT,), sequence=place.sequence
+    )
+    own = {
+        "series_number": SERIES_NUMBERS[kind] + _NUMBERS_PER_PLACE * place.number,
+        "series_description": description,
+    }
+    return identifying_attributes(kind, request.node, identity, when) | own
+
+
+def identifying_attributes(
+    kind: ResultKind, node: NodeIdentity, identity: RunIdentity, when: datetime
+) -> dict[str, Any]:
+    """The same without what depends on findings, but for the series description."""
     return {
         "series_instance_uid": identity.uid("series", kind.value),
-        "series_number": SERIES_NUMBERS[kind] + _NUMBERS_PER_PLACE * place.number,
+        "series_number": SERIES_NUMBERS[kind],
         "sop_instance_uid": identity.uid("instance", kind.value),
         "instance_number": 1,
-        "series_description": series_description(
-            kind, request.findings.cautions, whole_alone=request.outlined == (Region.WT,), sequence=place.sequence
-        ),
         "manufacturer": long_string(node.manufacturer),
         "manufacturer_model_name": long_string(node.model_name),
         "software_versions": long_string(node.version),

@@ -8,6 +8,7 @@ nothing leaves the node.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -162,6 +163,15 @@ def check_report(
     Raises:
         ReadBackError: anything is missing, added or different.
     """
+    check_document(encoded, report, set(request.paths) | {each.sop_instance_uid for each in outlines})
+
+
+def check_document(encoded: EncodedObject, report: Report, expected: AbstractSet[str]) -> None:
+    """The same for any report that rests on the instances `expected`.
+
+    Raises:
+        ReadBackError: anything is missing, added or different.
+    """
     dataset = pydicom.dcmread(BytesIO(encoded.content))
     groups = [item for item in _items(dataset) if _name(item) == "125007"]  # Measurement Group
     if len(groups) != len(report.groups):
@@ -170,7 +180,6 @@ def check_report(
         _check_group(item, meant)
     _check_evaluations(dataset, report)
     named = _evidence(dataset, "CurrentRequestedProcedureEvidenceSequence")
-    expected = set(request.paths) | {each.sop_instance_uid for each in outlines}
     if named != expected:
         raise ReadBackError("SR", f"evidence names {len(named)} instances, not the {len(expected)} used")
     if _evidence(dataset, "PertinentOtherEvidenceSequence") != set(report.former):

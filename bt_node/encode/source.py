@@ -107,7 +107,7 @@ def read_source(reference: StackedSeries, paths: Mapping[str, Path]) -> SourceIm
     named = _frame_of_reference(reference, [facts[uid] for uid in own])
     # Some archives scrub it away. A Segmentation must name one (PS3.3 A.51.3), so it names one of its own.
     frame_of_reference = named or derived_uid("frame-of-reference", reference.series_instance_uid)
-    first = _patient_header(paths[own[0]])
+    first = patient_header(paths[own[0]])
     planes = tuple(_plane_header(reference, z, facts, frame_of_reference) for z in range(len(reference.slices)))
     _adopt(planes[0], first)
     others = sorted(set(facts) - set(own), key=lambda uid: (str(facts[uid].SeriesInstanceUID), uid))
@@ -143,7 +143,7 @@ def _frame_of_reference(reference: StackedSeries, headers: list[Dataset]) -> str
     return found.pop()
 
 
-def _patient_header(path: Path) -> Dataset:
+def patient_header(path: Path) -> Dataset:
     """All non-pixel attributes of one instance, fit for highdicom."""
     header = pydicom.dcmread(path, stop_before_pixels=True)
     keep = Dataset()

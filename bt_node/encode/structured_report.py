@@ -18,7 +18,7 @@ from bt_node.encode.comparison import former_evidence
 from bt_node.encode.equipment import common_attributes, contributing_equipment
 from bt_node.encode.quantity import Quantity
 from bt_node.encode.report import MeasuredGroup, Report, SegmentReference
-from bt_node.encode.request import EncodeRequest
+from bt_node.encode.request import EncodeRequest, NodeIdentity
 from bt_node.encode.source import SourceImages
 from bt_node.encode.uids import RunIdentity, derived_uid, releases_of
 from bt_node.encode.words import plain
@@ -36,23 +36,23 @@ def structured_report(
 ) -> Dataset:
     """The SR that says `report`, with all inputs and `segmentations` as evidence."""
     content = sr.MeasurementReport(
-        observation_context=_observer(request),
+        observation_context=device_observer(request.node),
         procedure_reported=codes.MULTIPARAMETRIC_MRI,
         imaging_measurements=[_group(group, identity) for group in report.groups],
         title=codes.ONCOLOGY_REPORT,
-        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(_concept(codes.ENGLISH)),
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(concept(codes.ENGLISH)),
         referenced_images=[_library_image(source)],
     )
     if source.is_multiframe:
         _point_library_at_frame(content, source)
-    content[0].ContentSequence.append(_qualitative_evaluations(report))
+    content[0].ContentSequence.append(qualitative_evaluations(report))
     return sr.Comprehensive3DSR(
         evidence=[*source.evidence, *segmentations, *former_evidence(request.follow_up)],
         content=content,
         is_complete=True,
         is_final=False,
         is_verified=False,
-        previous_versions=_previous_versions(report.predecessor, identity),
+        previous_versions=previous_versions(report.predecessor, identity),
         contributing_equipment=[
             contributing_equipment(release, request, when) for release in releases_of(request.findings)
         ],
@@ -60,7 +60,7 @@ def structured_report(
     )
 
 
-def _previous_versions(predecessor: EarlierReport | None, identity: RunIdentity) -> list[Dataset] | None:
+def previous_versions(predecessor: EarlierReport | None, identity: RunIdentity) -> list[Dataset] | None:
     """What highdicom reads of an earlier document, without the document itself."""
     if predecessor is None:
         return None
@@ -72,13 +72,13 @@ def _previous_versions(predecessor: EarlierReport | None, identity: RunIdentity)
     return [document]
 
 
-def _concept(code: Code) -> sr.CodedConcept:
+def concept(code: Code) -> sr.CodedConcept:
+    """The code as highdicom's class."""
     return sr.CodedConcept(code.value, code.scheme_designator, code.meaning)
 
 
-def _observer(request: EncodeRequest) -> sr.ObservationContext:
+def device_observer(node: NodeIdentity) -> sr.ObservationContext:
     """The observer is this node (TID 1002, 1004); a person has not looked."""
-    node = request.node
     identifying = sr.DeviceObserverIdentifyingAttributes(
         uid=derived_uid("node", node.manufacturer, node.model_name, node.serial),
         name=plain(node.model_name),
@@ -86,7 +86,7 @@ def _observer(request: EncodeRequest) -> sr.ObservationContext:
         model_name=plain(node.model_name),
         serial_number=plain(node.serial),
     )
-    return sr.ObservationContext(observer_device_context=sr.ObserverContext(_concept(codes.DEVICE), identifying))
+    return sr.ObservationContext(observer_device_context=sr.ObserverContext(concept(codes.DEVICE), identifying))
 
 
 def _group(group: MeasuredGroup, identity: RunIdentity) -> Any:
@@ -166,12 +166,12 @@ def _descendants(item: Dataset) -> list[Dataset]:
     return [*children, *(below for child in children for below in _descendants(child))]
 
 
-def _qualitative_evaluations(report: Report) -> sr.ContainerContentItem:
+def qualitative_evaluations(report: Report) -> sr.ContainerContentItem:
     """TID 1500's root-level container: coded answers, and comments as text.
 
     The tumour type stands here and not in a group of its own, which would have to be TID 1501 beside TID 1411.
     """
-    container = sr.ContainerContentItem(name=_concept(codes.QUALITATIVE_EVALUATIONS), relationship_type="CONTAINS")
+    container = sr.ContainerContentItem(name=concept(codes.QUALITATIVE_EVALUATIONS), relationship_type="CONTAINS")
     container.ContentSequence = sr.ContentSequence(
         [
             *(

@@ -28,7 +28,8 @@ REPLACES_EARLIER_REPORT = (
     "Predecessor Documents."
 )
 _NO_CLASSIFIER = "no classifier was used"
-_DISCLAIMER = "For research use only, not for diagnosis. Made by software; not reviewed by a physician."
+NOT_ANSWERED_TITLE = f"AI, not answered: {_NOT_FOR_DIAGNOSIS}"
+DISCLAIMER = "For research use only, not for diagnosis. Made by software; not reviewed by a physician."
 
 
 def drawn_again(sequence: str) -> str:
@@ -72,7 +73,7 @@ def comments(request: EncodeRequest, remarks: Sequence[str] = ()) -> tuple[str, 
     return tuple(
         plain(text)
         for text in (
-            _DISCLAIMER,
+            DISCLAIMER,
             *(f"CAUTION: {caution}" for caution in request.findings.cautions),
             *remarks,
             *_tumour_type(request.findings),

@@ -24,6 +24,7 @@ from bt_node.infer.device import has_fast_bfloat16
 from bt_node.infer.networks.build import NetworkArgumentsError, build_network
 from bt_node.infer.networks.ensemble import Ensemble
 from bt_node.infer.release import (
+    Intended,
     NetworkSpec,
     Release,
     SegmenterInput,
@@ -46,6 +47,7 @@ class Segmenter:
         output: regions, thresholds and smallest parts.
         network: maps (batch, roles, Z, Y, X) to logits (batch, 3, Z, Y, X); in evaluation mode, on `device`.
         device: where it computes.
+        intended: whom the release is meant for.
     """
 
     identity: ReleaseIdentity
@@ -53,6 +55,7 @@ class Segmenter:
     output: SegmenterOutput
     network: nn.Module
     device: torch.device
+    intended: Intended = Intended()
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -187,7 +190,7 @@ def load_segmenter(release: Release, device: torch.device) -> Segmenter:
         network.load_state_dict({name: value.float() for name, value in safetensors.torch.load(content).items()})
     except (NetworkArgumentsError, SafetensorError, RuntimeError) as error:
         raise ReleaseError(release.folder.name, str(error)) from error
-    return Segmenter(release.identity, manifest.input, manifest.output, ready(network, device), device)
+    return Segmenter(release.identity, manifest.input, manifest.output, ready(network, device), device, manifest.intended)
 
 
 def build_members(spec: NetworkSpec, *, exclusive: bool) -> nn.Module:

@@ -3,7 +3,7 @@
 from bt_node.jobs.book import JobBook, open_book
 from bt_node.jobs.completeness import ArrivedSeries, Completeness, QuietStudy
 from bt_node.jobs.schema import downgrade_schema, schema_revision, upgrade_schema
-from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, RunRecord, StoredResult
+from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, RunRecord, StoredResult, UnansweredReport
 from bt_node.jobs.waiting import Patience
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "QuietStudy",
     "RunRecord",
     "StoredResult",
+    "UnansweredReport",
     "downgrade_schema",
     "open_book",
     "schema_revision",

@@ -10,7 +10,7 @@ from bt_node.domain.receipt import ReceivedInstance, Refusal
 from bt_node.domain.result import SendOutcome
 from bt_node.domain.role import Role
 from bt_node.domain.states import JobState
-from bt_node.jobs import decisions, operator, outbox, receipts, remembered, runs, timetable, views
+from bt_node.jobs import decisions, operator, outbox, receipts, remembered, review, runs, timetable, views
 from bt_node.jobs.completeness import Decide, by_quiet_time_alone, quiet_studies, write_down
 from bt_node.jobs.database import Clock, Database
 from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, Json, RunRecord, StoredResult
@@ -166,12 +166,31 @@ class JobBook:
     ) -> None:
         """End a run that made no results: READY (tried again after `retry_in_seconds`), HELD, REJECTED or FAILED.
 
+        HELD and REJECTED supersede what an earlier run of the study made. The report of `record` that says why there
+        is no answer is sent at once of a REJECTED study; of a HELD one it waits until a person rejects the study.
+
         Raises:
             LeaseLostError: the caller does not hold the job any more; nothing was written.
             IllegalMoveError: a run without results cannot end in `target`.
         """
         with self._database.write() as tx:
             runs.finish(tx, job_id, token, target, code, reason, record, retry_in_seconds)
+
+    def keep(
+        self, job_id: int, token: int, record: RunRecord, results: Sequence[StoredResult], reason: str
+    ) -> JobState:
+        """End a run whose results a person must see first: RUNNING -> HELD, the results stored and nothing queued.
+
+        When images arrived during the run nothing is stored, and the job goes back to RECEIVING.
+
+        Returns:
+            The state the job is in now.
+
+        Raises:
+            LeaseLostError: the caller does not hold the job any more; nothing was written.
+        """
+        with self._database.write() as tx:
+            return runs.keep(tx, job_id, token, record, results, reason)
 
     def publish(
         self,
@@ -262,7 +281,8 @@ class JobBook:
             last_received_at, analysed_at, not_before, purged_at, assigned, attempts, worker, lease_until, stage,
             instances, series, completeness, roles, set_aside, findings, results (each with `destinations`: name ->
             state, status, detail, attempts, next_attempt_at, sent_at), superseded_results, history, refusals,
-            timings_s.
+            timings_s, choices (what a person can do now: command, what), review (a person's last word on a held
+            result: what, by, at, reason; or None).
         """
         with self._database.read() as tx:
             return views.view(tx, wanted, patience or Patience())
@@ -298,6 +318,28 @@ class JobBook:
         """Withdraw all that was assigned, and take an ended job up again; raises as `assign` does."""
         with self._database.write() as tx:
             return decisions.unassign(tx, job_id, actor)
+
+    def release(self, job_id: int, actor: str, destinations: Sequence[str]) -> JobState:
+        """Let the result of a HELD study leave as it was encoded: HELD -> DELIVERING (DONE without destinations).
+
+        Raises:
+            ReviewRefusedError: it was held before there was a result, or new images arrived since.
+            IllegalMoveError: the job is not HELD.
+        """
+        with self._database.write() as tx:
+            return review.release(tx, job_id, actor, destinations)
+
+    def reject(self, job_id: int, actor: str, reason: str, destinations: Sequence[str]) -> JobState:
+        """End a HELD study without an answer: HELD -> REJECTED, with the person's reason in the history.
+
+        Its result never leaves. The report that says that there is no answer does, where the site had one made.
+
+        Raises:
+            ReviewRefusedError: the reason is empty or longer than 200 characters.
+            IllegalMoveError: the job is not HELD.
+        """
+        with self._database.write() as tx:
+            return review.reject(tx, job_id, actor, reason, destinations)
 
     def instance_paths(self, job_id: int) -> dict[str, str]:
         """Path below the spool's root of each instance of a job, by SOPInstanceUID; empty once they were purged."""

@@ -28,6 +28,8 @@ from bt_node.jobs.values import DueDelivery, StoredResult
 ACTOR = "delivery"
 DELIVERY_FAILED = "delivery-failed"
 
+# A REJECTED study has nothing in the outbox but the report that says why it was not answered, where a site wants one.
+_SENDING = (JobState.DELIVERING, JobState.REJECTED)
 _NOT_CONFIGURED = "this destination is no longer configured"
 _OF_RESULT = deliveries.join(results, results.c.id == deliveries.c.result_id)
 
@@ -87,13 +89,34 @@ def queue_failed_again(tx: Transaction, job_id: int) -> None:
     tx.execute(update(deliveries).where(given_up).values(_queued(tx)))
 
 
+def supersede(tx: Transaction, job_id: int, kinds: Sequence[ResultKind]) -> None:
+    """Results of these kinds do not stand any more, and are never sent (again)."""
+    replaced = and_(results.c.job_id == job_id, results.c.kind.in_(kinds), results.c.superseded_at.is_(None))
+    tx.execute(update(results).where(replaced).values(superseded_at=tx.now))
+
+
+def keep_results(tx: Transaction, job_id: int, stored: Sequence[StoredResult]) -> None:
+    """Make `stored` the results of the job without queueing anything: a person decides first."""
+    _supersede_others(tx, job_id, [result.sop_instance_uid for result in stored])
+    for result in stored:
+        _put_result(tx, job_id, result)
+
+
+def queue_kept(tx: Transaction, job_id: int, destinations: Sequence[str]) -> int:
+    """Queue the results that stand, for every destination, also for one that has them; returns how many."""
+    kept = tx.execute(_current_of(job_id)).scalars().all()
+    for result_id in kept:
+        _queue(tx, result_id, destinations, send_again=True)
+    return len(kept)
+
+
 def due_deliveries(tx: Transaction, destination: str, limit: int) -> list[DueDelivery]:
     """What this destination should get now, oldest job first, in the order the objects were made."""
     due = (
         select(deliveries, results)
         .select_from(_OF_RESULT.join(jobs, jobs.c.id == results.c.job_id))
         .where(
-            jobs.c.state == JobState.DELIVERING,
+            jobs.c.state.in_(_SENDING),
             results.c.superseded_at.is_(None),
             deliveries.c.destination == destination,
             deliveries.c.state == DeliveryState.PENDING,
@@ -184,7 +207,7 @@ def retire_destinations(tx: Transaction, configured: Sequence[str]) -> list[int]
         deliveries.c.state == DeliveryState.PENDING,
         results.c.superseded_at.is_(None),
         deliveries.c.destination.not_in(configured),
-        jobs.c.state == JobState.DELIVERING,
+        jobs.c.state.in_(_SENDING),
     )
     joined = _OF_RESULT.join(jobs, jobs.c.id == results.c.job_id)
     rows = select(deliveries.c.result_id, deliveries.c.destination, results.c.job_id).select_from(joined)

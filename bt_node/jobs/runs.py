@@ -16,12 +16,15 @@ from bt_node.jobs.completeness import gaps_of
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.decisions import assigned_to
 from bt_node.jobs.moves import held, move
-from bt_node.jobs.outbox import put_results, settle
+from bt_node.jobs.outbox import keep_results, put_results, queue_kept, settle
 from bt_node.jobs.remembered import remember
+from bt_node.jobs.review import RESULT_HELD
 from bt_node.jobs.tables import deliveries, instances, jobs, results
 from bt_node.jobs.timetable import reopen
 from bt_node.jobs.values import ClaimedJob, RunRecord, StoredResult
 
+_NO_ANSWER = (JobState.HELD, JobState.REJECTED)
+_REPORTS = (ResultKind.SR, ResultKind.NOT_ANSWERED)
 _ENDS_WITHOUT_RESULTS = frozenset({JobState.READY, JobState.HELD, JobState.REJECTED, JobState.FAILED})
 
 
@@ -64,7 +67,7 @@ def _earlier_reports(tx: Transaction, job_id: int) -> tuple[EarlierReport, ...]:
     attempted = select(deliveries.c.result_id).where(deliveries.c.attempts > 0)
     rows = (
         select(results.c.sop_class_uid, results.c.sop_instance_uid, results.c.series_instance_uid)
-        .where(results.c.job_id == job_id, results.c.kind == ResultKind.SR, results.c.id.in_(attempted))
+        .where(results.c.job_id == job_id, results.c.kind.in_(_REPORTS), results.c.id.in_(attempted))
         .order_by(results.c.id)
     )
     return tuple(EarlierReport(**row) for row in tx.execute(rows).mappings())
@@ -103,7 +106,7 @@ def finish(
     record: RunRecord,
     retry_in_seconds: float | None = None,
 ) -> None:
-    """End a run without results: READY (again, after a pause), HELD, REJECTED or FAILED."""
+    """End a run without results: READY (again, after a pause), HELD, REJECTED or FAILED; see JobBook.finish."""
     job = held(tx, job_id, token)
     if target not in _ENDS_WITHOUT_RESULTS:
         raise IllegalMoveError(job_id, job.state, target)
@@ -112,6 +115,10 @@ def finish(
         tx, job_id, JobState.RUNNING, target, actor=job.lease_worker, code=code, reason=reason, token=token,
         not_before=not_before, **_recorded(job, record),
     )  # fmt: skip
+    if target in _NO_ANSWER:  # what an earlier run made does not stand beside this
+        keep_results(tx, job_id, record.unanswered.stored if record.unanswered else ())
+    if target is JobState.REJECTED and record.unanswered:
+        queue_kept(tx, job_id, record.unanswered.destinations)
 
 
 def _recorded(job: Any, record: RunRecord) -> dict[str, Any]:
@@ -121,6 +128,29 @@ def _recorded(job: Any, record: RunRecord) -> dict[str, Any]:
         "findings": record.findings,
         "timings_s": {**job.timings_s, **record.timings_s},
     }
+
+
+def keep(
+    tx: Transaction, job_id: int, token: int, record: RunRecord, stored: Sequence[StoredResult], reason: str
+) -> JobState:
+    """End a run whose results wait for a person; see JobBook.keep."""
+    job = held(tx, job_id, token)
+    if job.images > job.images_taken:
+        return _reopened(tx, job)
+    move(
+        tx, job_id, JobState.RUNNING, JobState.HELD, actor=job.lease_worker, code=RESULT_HELD, reason=reason,
+        token=token, **_recorded(job, record),
+    )  # fmt: skip
+    keep_results(tx, job_id, stored)
+    remember(tx, job_id, record.remembered)
+    return JobState.HELD
+
+
+def _reopened(tx: Transaction, job: Any) -> JobState:
+    """New images arrived during the run: its results are stale."""
+    new = job.images - job.images_taken
+    reopen(tx, job.id, JobState.RUNNING, new, actor=job.lease_worker, token=job.lease_token)
+    return JobState.RECEIVING
 
 
 def publish(
@@ -134,9 +164,7 @@ def publish(
     """End a run with results, all or nothing; see JobBook.publish."""
     job = held(tx, job_id, token)
     if job.images > job.images_taken:
-        new = job.images - job.images_taken
-        reopen(tx, job_id, JobState.RUNNING, new, actor=job.lease_worker, token=token)
-        return JobState.RECEIVING
+        return _reopened(tx, job)
     target = JobState.DELIVERING if destinations else JobState.DONE
     reason = f"{len(stored)} results for {', '.join(destinations) or 'no destination'}"
     move(

@@ -48,6 +48,7 @@ class RunRecord:
     """What a run found out, as plain JSON: UIDs, numbers and our own words, never free text of the scanner.
 
     `remembered` is what the same patient's next study will be compared with; None where nothing may be kept.
+    `unanswered` is for runs without results.
     """
 
     roles: list[Json] = field(default_factory=list)
@@ -55,6 +56,15 @@ class RunRecord:
     findings: Json = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
     remembered: Remembered | None = None
+    unanswered: UnansweredReport | None = None
+
+
+@dataclass(frozen=True)
+class UnansweredReport:
+    """The report that says why a study has no answer, stored in the spool, and who gets it."""
+
+    stored: tuple[StoredResult, ...]
+    destinations: tuple[str, ...]
 
 
 @dataclass(frozen=True)

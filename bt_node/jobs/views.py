@@ -10,8 +10,10 @@ from sqlalchemy import func, or_, select
 
 from bt_node.domain.errors import JobNotFoundError
 from bt_node.domain.states import JobState
+from bt_node.jobs.choices import choices
 from bt_node.jobs.completeness import arrived_series
 from bt_node.jobs.database import Transaction
+from bt_node.jobs.review import latest_review
 from bt_node.jobs.tables import completeness, deliveries, history, instances, jobs, refusals, results
 from bt_node.jobs.values import JobSummary, Json
 from bt_node.jobs.waiting import Patience, waiting_for
@@ -73,7 +75,14 @@ def view(tx: Transaction, wanted: str | int, patience: Patience) -> Json:
         "history": _history(tx, job.id),
         "refusals": _refusals(tx, refusals.c.study_instance_uid == job.study_instance_uid, _MOST_REFUSALS),
         "timings_s": job.timings_s,
+        "choices": choices(job),
+        "review": _review(tx, job.id),
     }
+
+
+def _review(tx: Transaction, job_id: int) -> Json | None:
+    said = latest_review(tx, job_id)
+    return said and {**said, "at": _iso(said["at"])}
 
 
 def instance_paths(tx: Transaction, job_id: int) -> dict[str, str]:

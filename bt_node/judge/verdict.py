@@ -1,64 +1,46 @@
 """Is a result fit to leave? Facts in, verdict and cautions out; nothing is changed and nothing is guessed.
 
 CAUTION lets a result leave with plain words on it; HOLD keeps it for a person. Cautions are sentences in ASCII
-without patient data: they are written into the report and the job book.
+without patient data: they are written into the report and the job book. Limits stand in `bt_node.judge.limits`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import Findings, Region, TumourType
+from bt_node.judge.limits import LIMITS, Check, Concern, Decision, concern, gravest
 from bt_node.judge.missing import what_it_means
 
+__all__ = ["Decision", "Verdict", "judge_study"]
+
 _BITS_PER_BYTE = 8
-
-
-class Decision(StrEnum):
-    """What may become of a result."""
-
-    SEND = "SEND"
-    CAUTION = "CAUTION"  # send it, with the cautions written on it
-    HOLD = "HOLD"  # a person must look first
+_LONE_SLICES = 2  # so many slices that surely name a tumour are told, although the study as a whole shows none
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A decision with its reasons; SEND has none."""
+    """A decision with its reasons; SEND has none.
+
+    Attributes:
+        decision: what may become of the result.
+        cautions: all that must be written on it, what holds it first.
+        held_because: those of them that hold it.
+        checks: names of the limits that were passed, gravest first.
+    """
 
     decision: Decision
     cautions: tuple[str, ...] = ()
+    held_because: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.decision is Decision.SEND) == bool(self.cautions):
             raise ValueError(f"{self.decision.value} does not go with {len(self.cautions)} caution(s)")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where plausible ends. These are rules of thumb, not measured operating points.
-
-    Attributes:
-        large_fraction: a whole tumour above this part of the brain is seldom seen: a caution.
-        impossible_fraction: above this part the outline cannot be right: hold.
-        small_ml: below this a lone outline may be noise.
-        sure: a tumour type below this probability is a weak one.
-        far_mm: a sequence that moved further than this on its way to the reference was perhaps misregistered.
-        lone_slices: so many slices that surely name a tumour are told, although the study as a whole shows none.
-    """
-
-    large_fraction: float = 0.25
-    impossible_fraction: float = 0.6
-    small_ml: float = 0.1
-    sure: float = 0.6
-    far_mm: float = 20.0
-    lone_slices: int = 2
-
-
-DEFAULT_LIMITS = Limits()
+        if (self.decision is Decision.HOLD) != bool(self.held_because):
+            raise ValueError(f"{self.decision.value} does not go with {len(self.held_because)} reason(s) to hold")
 
 
 def judge_study(
@@ -68,9 +50,9 @@ def judge_study(
     matrix: tuple[int, int] | None = None,
     moved_mm: Mapping[Role, float] | None = None,
     reference: Role = Role.T1C,
-    limits: Limits = DEFAULT_LIMITS,
+    concerns: tuple[Concern, ...] = (),
 ) -> Verdict:
-    """Judge one study's findings.
+    """Judge one study.
 
     Args:
         findings: what the models said; its own cautions are not looked at.
@@ -78,52 +60,76 @@ def judge_study(
         matrix: rows and columns of the reference series.
         moved_mm: how far registration moved each sequence, mm.
         reference: the sequence that the others were brought to.
-        limits: where plausible ends.
+        concerns: what images, brain and outline gave rise to.
     """
     tumour_ml = findings.measurements[Region.WT].volume_ml
-    impossible = tuple(_impossible(tumour_ml, brain_ml, limits))
+    measured = (
+        *_size(tumour_ml, brain_ml),
+        *concerns,
+        *_type_sureness(findings),
+        *_registration(moved_mm or {}, reference),
+    )
+    held = [each for each in measured if each.decision is not Decision.CAUTION]
+    cautious = [each for each in measured if each.decision is Decision.CAUTION]
     cautions = (
-        *impossible,
+        *(each.sentence for each in held),
         *what_it_means(findings.missing),
         *_unanswered(findings.no_type_because),
-        *_size(tumour_ml, brain_ml, limits, known=bool(impossible)),
-        *_agreement(findings, limits),
-        *_lone_slices(findings, limits),
-        *_registration(moved_mm or {}, reference, limits),
+        *(each.sentence for each in cautious),
+        *_agreement(findings),
+        *_lone_slices(findings),
         *_drawing(tumour_ml, matrix),
     )
-    if impossible:
-        return Verdict(Decision.HOLD, cautions)
-    return Verdict(Decision.CAUTION, cautions) if cautions else Verdict(Decision.SEND)
+    decision = Decision.HOLD if held else Decision.CAUTION if cautions else Decision.SEND
+    checks = tuple(dict.fromkeys(each.check for each in (*held, *cautious)))
+    return Verdict(decision, cautions, tuple(each.sentence for each in held), checks)
 
 
-def _impossible(tumour_ml: float, brain_ml: float, limits: Limits) -> Iterator[str]:
+def rejected_because(concerns: tuple[Concern, ...]) -> tuple[str, ...]:
+    """Why the study is not analysed at all; empty where nothing says so."""
+    if gravest(tuple(each.decision for each in concerns)) is not Decision.REJECT:
+        return ()
+    return tuple(each.sentence for each in concerns if each.decision is Decision.REJECT)
+
+
+def _size(tumour_ml: float, brain_ml: float) -> Iterator[Concern]:
     if brain_ml <= 0:
-        yield "No brain was found; the outline has nothing to be measured against."
-    elif tumour_ml > limits.impossible_fraction * brain_ml:
-        yield f"The outline fills {100 * tumour_ml / brain_ml:.0f} % of the brain, which cannot be right."
+        yield Concern(
+            Check.LARGE, Decision.HOLD, "No brain was found; the outline has nothing to be measured against."
+        )
+        return
+    share = tumour_ml / brain_ml
+    impossible = LIMITS[Check.LARGE].decide(share) is Decision.HOLD
+    words = (
+        f"The outline fills {100 * share:.0f} % of the brain, which cannot be right."
+        if impossible
+        else f"The outline is unusually large: {tumour_ml:.0f} ml, {100 * share:.0f} % of the brain."
+    )
+    yield from concern(Check.LARGE, share, words)
+    if tumour_ml > 0:
+        yield from concern(
+            Check.SMALL, tumour_ml, f"The outline is very small ({tumour_ml:.2f} ml) and may be noise."
+        )
 
 
-def _size(tumour_ml: float, brain_ml: float, limits: Limits, *, known: bool) -> Iterator[str]:
-    if not known and tumour_ml > limits.large_fraction * brain_ml:
-        yield f"The outline is unusually large: {tumour_ml:.0f} ml, {100 * tumour_ml / brain_ml:.0f} % of the brain."
-    if 0 < tumour_ml < limits.small_ml:
-        yield f"The outline is very small ({tumour_ml:.2f} ml) and may be noise."
+def _type_sureness(findings: Findings) -> Iterator[Concern]:
+    if findings.tumour_type is not None:
+        certainty = findings.tumour_type.certainty
+        words = f"The tumour type is uncertain: the most probable one has {100 * certainty:.0f} %."
+        yield from concern(Check.TYPE_SURENESS, certainty, words)
 
 
-def _agreement(findings: Findings, limits: Limits) -> Iterator[str]:
+def _agreement(findings: Findings) -> Iterator[str]:
     """The two models look with different eyes: where they disagree, one of them is wrong."""
     named = findings.tumour_type
-    if named is None:
+    if named is None or findings.models_agree:
         return
     share = f"{100 * named.certainty:.0f} %"
-    if not findings.models_agree and findings.tumour_outlined:
+    if findings.tumour_outlined:
         ml = findings.measurements[Region.WT].volume_ml
         yield f"The models disagree: {ml:.1f} ml are outlined, but the classifier sees no tumour ({share})."
-    elif not findings.models_agree:
+    else:
         yield f"The models disagree: nothing is outlined, but the classifier names {named.top.value} ({share})."
-    if named.certainty < limits.sure:
-        yield f"The tumour type is uncertain: the most probable one has {share}."
 
 
 def _unanswered(because: str) -> Iterator[str]:
@@ -131,22 +137,22 @@ def _unanswered(because: str) -> Iterator[str]:
         yield f"No tumour type is named, because {because}."
 
 
-def _lone_slices(findings: Findings, limits: Limits) -> Iterator[str]:
+def _lone_slices(findings: Findings) -> Iterator[str]:
     """A small tumour that the segmenter overlooked shows on a few slices, and their mean says no tumour."""
     named = findings.tumour_type
     if named is None or findings.tumour_outlined or named.top is not TumourType.NONE:
         return
+    sure = LIMITS[Check.TYPE_SURENESS].caution or 0.0
     for kind in (kind for kind in TumourType if kind is not TumourType.NONE):
-        votes = named.votes(kind, limits.sure)
-        if votes >= limits.lone_slices:
+        votes = named.votes(kind, sure)
+        if votes >= _LONE_SLICES:
             yield f"Nothing is outlined, but {votes} of {named.slices_used} slices by themselves show {kind.value}."
 
 
-def _registration(moved_mm: Mapping[Role, float], reference: Role, limits: Limits) -> Iterator[str]:
+def _registration(moved_mm: Mapping[Role, float], reference: Role) -> Iterator[Concern]:
     for role, distance in moved_mm.items():
-        if distance > limits.far_mm:
-            where = f"{distance:.0f} mm to fit the {reference.value} series"
-            yield f"{role.value} was moved by {where}; its place may be wrong."
+        where = f"{distance:.0f} mm to fit the {reference.value} series"
+        yield from concern(Check.MOVED, distance, f"{role.value} was moved by {where}; its place may be wrong.")
 
 
 def _drawing(tumour_ml: float, matrix: tuple[int, int] | None) -> Iterator[str]:

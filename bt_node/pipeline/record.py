@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bt_node.domain.study import RoleAssignment, SetAside, StackedSeries
+from bt_node.domain.follow_up import FollowUp, Remembered
+from bt_node.domain.study import Role, RoleAssignment, SetAside, StackedSeries
 from bt_node.domain.tumour import Findings, ReleaseIdentity, TumourTypeFinding
+from bt_node.judge.witness import Statement
 
 _SAME_IMAGE = "the very same image as another of this series, at the same place with the same pixels"
 
@@ -37,6 +39,7 @@ class TripRecord:
     set_aside: list[dict[str, Any]] = field(default_factory=list)
     findings: dict[str, Any] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
+    remembered: Remembered | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -74,6 +77,36 @@ class TripRecord:
                 uid = stack.series_instance_uid
                 aside = SetAside(uid, number.get(uid), _SAME_IMAGE, len(stack.copies))
                 self.set_aside.append(_set_aside_facts(aside))
+
+    def note_comparison(self, follow_up: FollowUp | None, remembered: Remembered | None, why_not: str) -> None:
+        """Keep the former study beside this one (or why there is no looking for one), and what to remember of it."""
+        self.remembered = remembered
+        if follow_up is not None:
+            self.findings = self.findings | {"follow_up": follow_up.facts()}
+        elif why_not:
+            self.findings = self.findings | {"no_follow_up_because": why_not}
+
+    def note_quality(self, part: str, facts: Mapping[str, Any]) -> None:
+        """Keep what was measured of one part of the study (series, brain, outline), for whoever asks why."""
+        self.findings = self.findings | {"quality": {**self.findings.get("quality", {}), part: facts}}
+
+    def note_verdict(self, decision: str, held_because: Sequence[str], checks: Sequence[str]) -> None:
+        """Keep what may become of the result, what holds it, and which limits were passed."""
+        verdict = {"decision": decision, "held_because": list(held_because), "checks": list(checks)}
+        self.findings = self.findings | {"verdict": verdict}
+
+    def note_images(self, statements: Mapping[Role, Statement]) -> None:
+        """Keep beside each role what the image of its series says about it."""
+        for entry in self.roles:
+            said = statements.get(Role(entry["role"]))
+            if said is not None:
+                entry["image"] = {"opinion": said.opinion.value, "why": said.why, "numbers": dict(said.numbers)}
+
+    def note_certainty(self, assignment: RoleAssignment) -> None:
+        """Keep how sure each role is after headers and images were heard together."""
+        for entry in self.roles:
+            choice = assignment.choices[Role(entry["role"])]
+            entry |= {"certainty": choice.certainty.value, "doubts": list(choice.doubts)}
 
     def note_findings(self, findings: Findings) -> None:
         """Keep volumes, axes, tumour type and the releases that said so, beside the sequences they rest on."""

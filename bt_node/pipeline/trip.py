@@ -16,7 +16,6 @@ from bt_node.convert.measure import measure
 from bt_node.convert.prepare import PreparedStudy, prepare, reference_role
 from bt_node.convert.stack import load_series
 from bt_node.domain.completeness import KnownGaps
-from bt_node.domain.errors import ImplausibleResultError
 from bt_node.domain.geometry import ImageArray
 from bt_node.domain.result import EarlierReport, EncodedObject
 from bt_node.domain.study import Assigned, Role, RoleAssignment, StackedSeries
@@ -26,8 +25,13 @@ from bt_node.infer.classifier import Classifier
 from bt_node.infer.segmenter import Segmenter
 from bt_node.judge.arrival import require_whole_series, what_did_not_arrive
 from bt_node.judge.bone import left_out
+from bt_node.judge.change import judge_change
+from bt_node.judge.limits import Concern
 from bt_node.judge.missing import assessable
-from bt_node.judge.verdict import Decision, judge_study
+from bt_node.judge.verdict import Verdict, judge_study
+from bt_node.pipeline import fitness
+from bt_node.pipeline.follow_up import Compared, Memory, Outlined, compare
+from bt_node.pipeline.image_check import confirmed_by_images
 from bt_node.pipeline.outline import drawn_on, further_outline, labels_on, matrix_to_judge, tumour_probabilities
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.tumour_type import TypeAnswer, name_tumour_type
@@ -51,12 +55,19 @@ class Models:
     site: Roles = field(default_factory=Roles)
     segment_on: tuple[Role, ...] = (Role.T1C,)
 
+    @property
+    def least_age_years(self) -> float | None:
+        """The least age that both releases are meant for; None where neither names one."""
+        manifest = self.classifier.manifest if self.classifier else None
+        ages = (self.segmenter.intended.min_age_years, manifest.intended.min_age_years if manifest else None)
+        return max((age for age in ages if age is not None), default=None)
+
 
 @dataclass(frozen=True)
 class StudyFiles:
     """Where one study's instances lie, when its analysis began (kept for re-runs), what was said of it before.
 
-    `gaps` is what is known not to have arrived.
+    `gaps` is what is known not to have arrived; `memory` finds the patient's former study.
     """
 
     paths: Mapping[str, Path]
@@ -64,15 +75,20 @@ class StudyFiles:
     earlier_reports: tuple[EarlierReport, ...] = ()
     assigned: Mapping[Role, Assigned] = field(default_factory=dict)
     gaps: KnownGaps = field(default_factory=KnownGaps)
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class TripOutcome:
-    """What one trip brought home; arrays are on the grid of the series whose outline counts (`segment_on`)."""
+    """What one trip brought home; arrays are on the grid of the series whose outline counts (`segment_on`).
+
+    `held_because` says why a person must look before the objects leave; empty: they may.
+    """
 
     labels: LabelMap
     findings: Findings
     objects: tuple[EncodedObject, ...]
+    held_because: tuple[str, ...] = ()
 
 
 def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: TripRecord) -> TripOutcome:
@@ -95,8 +111,14 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         record.note_copies(stacks.values())
         outlined, *others = drawn_on(stacks, models.segment_on)
         reference = stacks[outlined]
+    with record.stage("inspect"):
+        concerns = fitness.of_images(assignment, stacks, record)
+        concerns += fitness.of_patient(models.least_age_years, stacks, study.paths)
     with record.stage("convert"):
         prepared = prepare({role: stack.volume for role, stack in stacks.items()})
+        concerns += fitness.of_brain(prepared, stacks, record)
+    with record.stage("witness"):
+        assignment = confirmed_by_images(assignment, prepared, study.assigned, record)
     with record.stage("segment"):
         probabilities, bone_ml = tumour_probabilities(prepared, models.segmenter)
         labels = labels_on(outlined, reference, probabilities, prepared, models.segmenter)
@@ -106,9 +128,16 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         answer = name_tumour_type(prepared, outline, stacks, models.classifier)
     with record.stage("judge"):
         findings = _findings(labels, missing, answer, models)
-        findings = _judge(findings, prepared, stacks, matrix_to_judge(stacks, (outlined, *others)))
-        findings = replace(findings, cautions=(*findings.cautions, *left_out(bone_ml), *assignment.doubts, *lacking))
+        concerns += fitness.of_outline(outline, labels, probabilities, prepared, record)
+        verdict = _judge(findings, prepared, stacks, matrix_to_judge(stacks, (outlined, *others)), concerns)
+        record.note_verdict(verdict.decision, verdict.held_because, verdict.checks)
+        findings = replace(findings, cautions=(*verdict.cautions, *left_out(bone_ml), *assignment.doubts, *lacking))
         record.note_findings(findings)
+    with record.stage("compare"):
+        compared = compare(study.memory, Outlined(outlined, reference, labels), findings, stacks, study.paths)
+        findings = _with_change(findings, compared)
+        record.note_findings(findings)
+        record.note_comparison(compared.follow_up, compared.remembered, compared.why_not)
     with record.stage("encode"):
         evidence = _evidence(stacks, study.paths)
         objects = encode_results(
@@ -125,9 +154,10 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
                     further_outline(role, stacks[role], drawn, findings.measurements)
                     for role, drawn in further.items()
                 ),
+                follow_up=compared.follow_up,
             )
         )
-    return TripOutcome(labels, findings, objects)
+    return TripOutcome(labels, findings, objects, verdict.held_because)
 
 
 def _decided(assignment: RoleAssignment) -> tuple[str, ...]:
@@ -171,24 +201,33 @@ def _findings(labels: LabelMap, missing: tuple[Role, ...], answer: TypeAnswer, m
 
 
 def _judge(
-    findings: Findings, prepared: PreparedStudy, stacks: Mapping[Role, StackedSeries], matrix: tuple[int, int]
-) -> Findings:
-    """The findings with the cautions that must travel with them.
-
-    Raises:
-        ImplausibleResultError: nothing may leave before a person has looked.
-    """
-    role = reference_role(stacks)
-    verdict = judge_study(
+    findings: Findings,
+    prepared: PreparedStudy,
+    stacks: Mapping[Role, StackedSeries],
+    matrix: tuple[int, int],
+    concerns: tuple[Concern, ...],
+) -> Verdict:
+    return judge_study(
         findings,
         brain_ml=prepared.brain.volume_ml,
         matrix=matrix,
         moved_mm={role: report.translation_mm for role, report in prepared.registrations.items()},
-        reference=role,
+        reference=reference_role(stacks),
+        concerns=concerns,
     )
-    if verdict.decision is Decision.HOLD:
-        raise ImplausibleResultError(verdict.cautions)
-    return replace(findings, cautions=verdict.cautions)
+
+
+def _with_change(findings: Findings, compared: Compared) -> Findings:
+    if compared.follow_up is None or compared.former is None:
+        return findings
+    missing = tuple(role.value for role in findings.missing)
+    cautions = judge_change(
+        compared.follow_up,
+        segmenter=findings.segmenter,
+        former_missing=compared.former.missing,
+        missing=missing,
+    )
+    return replace(findings, cautions=(*findings.cautions, *cautions))
 
 
 def _evidence(stacks: Mapping[Role, StackedSeries], paths: Mapping[str, Path]) -> dict[str, Path]:

@@ -6,14 +6,16 @@ import hashlib
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bt_node.domain.errors import LeaseLostError, SpoolFileMissingError
+from bt_node.domain.errors import Hold, LeaseLostError, Reject, SpoolFileMissingError
 from bt_node.domain.result import EncodedObject
 from bt_node.domain.states import JobState
+from bt_node.encode.not_answered import Unanswered, encode_not_answered
 from bt_node.encode.results import NodeIdentity
-from bt_node.jobs import ClaimedJob, JobBook, RunRecord, StoredResult
+from bt_node.jobs import ClaimedJob, JobBook, RunRecord, StoredResult, UnansweredReport
+from bt_node.pipeline.follow_up import Memory
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import Models, StudyFiles, run_trip
 from bt_node.pipeline.verdicts import next_step
@@ -33,16 +35,23 @@ class RunnerSettings:
     max_attempts: int
     retry_pause_seconds: float
     destinations: tuple[str, ...]
+    not_answered_report: bool = False  # send a short report that says why, where a study is not answered
 
 
 class StudyRunner:
-    """Claims jobs one after another and takes each through its trip."""
+    """Claims jobs one after another and takes each through its trip; without a site `key` there are no follow-ups."""
 
     def __init__(
-        self, book: JobBook, spool: Spool, models: Models, node: NodeIdentity, settings: RunnerSettings
+        self,
+        book: JobBook,
+        spool: Spool,
+        models: Models,
+        node: NodeIdentity,
+        settings: RunnerSettings,
+        key: bytes | None = None,
     ) -> None:
         self._book, self._spool, self._models = book, spool, models
-        self._node, self._settings = node, settings
+        self._node, self._settings, self._key = node, settings, key
         self.stopping = threading.Event()
 
     def run_next(self) -> bool:
@@ -66,12 +75,25 @@ class StudyRunner:
 
     def _travel(self, job: ClaimedJob, record: TripRecord) -> None:
         with record.stage("gather"):
-            study = StudyFiles(self._paths(job), job.analysed_at, job.earlier_reports, job.assigned, job.gaps)
+            study = StudyFiles(
+                self._paths(job), job.analysed_at, job.earlier_reports, job.assigned, job.gaps, self._memory(job)
+            )
         outcome = run_trip(study, self._models, self._node, record)
         with record.stage("store"):
             stored = self._store(job.id, outcome.objects)
-        state = self._book.publish(job.id, job.token, _facts(record), stored, self._settings.destinations)
+        if outcome.held_because:
+            why = " ".join(outcome.held_because)
+            kept = [*stored, *self._why_not_answered(job, why)]
+            state = self._book.keep(job.id, job.token, _facts(record), kept, why)
+        else:
+            state = self._book.publish(job.id, job.token, _facts(record), stored, self._settings.destinations)
         logger.info("job %d: %s with %d result objects", job.id, state.value, len(stored))
+
+    def _memory(self, job: ClaimedJob) -> Memory | None:
+        """How the study finds the patient's former one; it is never its own."""
+        if self._key is None:
+            return None
+        return Memory(self._key, lambda patient, day: self._book.former_study(patient, day, job.id), self._spool.root)
 
     def _paths(self, job: ClaimedJob) -> dict[str, Path]:
         paths = {instance.sop_instance_uid: self._spool.root / instance.path for instance in job.instances}
@@ -101,18 +123,46 @@ class StudyRunner:
             max_attempts=self._settings.max_attempts,
             pause_seconds=self._settings.retry_pause_seconds,
         )
-        self._finish(job, record, step.target, step.code, step.reason, step.retry_in_seconds)
+        report = self._why_not_answered(job, error.message) if isinstance(error, Hold | Reject) else []
+        self._finish(job, record, step.target, step.code, step.reason, step.retry_in_seconds, report)
+
+    def _why_not_answered(self, job: ClaimedJob, why: str) -> list[StoredResult]:
+        """The report that says so, where the site wants one; a study that it cannot be made of ends all the same.
+
+        Of a HELD study it is made now as well, and waits with the rest: a person who rejects only has the job book.
+        """
+        if not self._settings.not_answered_report:
+            return []
+        images = {each.sop_instance_uid: self._spool.root / each.path for each in job.instances if each.is_image}
+        try:
+            asked = Unanswered(images, why, job.analysed_at, self._node, job.earlier_reports)
+            return self._store(job.id, [encode_not_answered(asked)])
+        except Exception as error:  # noqa: BLE001 - edge: whatever made the study unfit may break this too
+            log_error(logger, f"job {job.id}, report that it is not answered", error)
+            return []
 
     def _finish(
-        self, job: ClaimedJob, record: TripRecord, target: JobState, code: str, reason: str, retry_in: float | None
+        self,
+        job: ClaimedJob,
+        record: TripRecord,
+        target: JobState,
+        code: str,
+        reason: str,
+        retry_in: float | None,
+        report: Sequence[StoredResult] = (),
     ) -> None:
         try:
-            self._book.finish(job.id, job.token, target, code, reason, _facts(record), retry_in_seconds=retry_in)
+            facts = replace(_facts(record), unanswered=UnansweredReport(tuple(report), self._settings.destinations))
+            self._book.finish(job.id, job.token, target, code, reason, facts, retry_in_seconds=retry_in)
         except LeaseLostError as lost:
             log_error(logger, f"job {job.id}", lost)
 
 
 def _facts(record: TripRecord) -> RunRecord:
     return RunRecord(
-        roles=record.roles, set_aside=record.set_aside, findings=record.findings, timings_s=record.timings_s
+        roles=record.roles,
+        set_aside=record.set_aside,
+        findings=record.findings,
+        timings_s=record.timings_s,
+        remembered=record.remembered,
     )

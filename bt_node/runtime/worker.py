@@ -24,6 +24,7 @@ from bt_node.runtime.examining import build_examiner
 from bt_node.runtime.housekeeping import Housekeeper
 from bt_node.runtime.process import stop_on_signals
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
+from bt_node.runtime.site_key import site_key
 from bt_node.runtime.timetable import build_timetable
 
 logger = logging.getLogger(__name__)
@@ -72,8 +73,10 @@ def build_runner(config: Config, book: JobBook, spool: Spool, models: Models) ->
         max_attempts=config.schedule.max_attempts,
         retry_pause_seconds=config.schedule.retry_pause_seconds,
         destinations=tuple(destination.name for destination in config.destinations),
+        not_answered_report=config.results.not_answered_report,
     )
-    return StudyRunner(book, spool, models, node_identity(config), settings)
+    key = site_key(config.follow_up.key_file) if config.follow_up.enabled else None
+    return StudyRunner(book, spool, models, node_identity(config), settings, key)
 
 
 def build_couriers(config: Config, book: JobBook, spool: Spool) -> list[Courier]:

@@ -21,9 +21,9 @@ def test_no_state_is_a_dead_end_for_an_operator() -> None:
         assert JobState.DONE in reachable, f"{state} can never be DONE again"
 
 
-def test_nothing_reaches_delivery_without_having_run_or_failed_in_delivery() -> None:
+def test_nothing_reaches_delivery_without_having_run_been_held_or_failed_in_delivery() -> None:
     sources = {state for state in JobState if is_legal(state, JobState.DELIVERING)}
-    assert sources == {JobState.RUNNING, JobState.FAILED}
+    assert sources == {JobState.RUNNING, JobState.HELD, JobState.FAILED}
 
 
 def test_ended_jobs_open_again_when_images_arrive() -> None:
