@@ -8,6 +8,11 @@ A study starts with `= name` and `!key:value` for all its series; then one line 
     n:15 d:3      slices, their distance in mm  t:90       minutes after the series before (4 without)
     fs            fat saturated                 type: seq: agent: part: b:   header values
 
+`role_studies/words_*.txt` holds more words about contrast, one language and habit on a line.
+
+The held-out files are there to be counted, not to be read while rules are mended: what was tuned on the other files
+must show on them.
+
 Every series with the same role is right for it: which of several is the best is tried elsewhere.
 """
 
@@ -40,7 +45,7 @@ from study_maker import (
     mr_series,
 )
 
-from bench.role_protocols import THIN, Protocol
+from bench.role_protocols import HABITS, THIN, Protocol, StudyOfHabit
 from bt_node.domain.study import Role, SeriesFacts, StudyFacts
 
 FOLDER = Path(__file__).parent / "role_studies"
@@ -101,6 +106,18 @@ def cases(name: str) -> Iterator[Protocol]:
         yield _protocol(name, title.strip(), lines)
 
 
+def wordings(name: str) -> Iterator[Protocol]:
+    """The words about contrast of one file, each in two products, with times and without: words alone must tell."""
+    lines = (FOLDER / f"words_{name}.txt").read_text(encoding="utf-8").splitlines()
+    rows = [[part.strip() for part in line.split("|")] for line in lines if not line.startswith("#")]
+    for row, (language, before, after) in enumerate(rows):
+        for column, habit in enumerate((HABITS[row * 2 % len(HABITS)], HABITS[(row * 5 + 3) % len(HABITS)])):
+            for header in ("whole", "no times"):
+                made = StudyOfHabit(habit).t1(f" {before}" if before else "").t2().flair()
+                done = made.t1(f" {after}", contrast=True).headers(header)
+                yield done.done(f"{language} {column} {habit.t1} {header}", f"words, {name}")
+
+
 def _protocol(kind: str, title: str, lines: list[str]) -> Protocol:
     shared = dict(_OPTION.findall(" ".join(line for line in lines if line.startswith("!"))))
     timed = "!no-times" not in " ".join(lines)
@@ -115,7 +132,7 @@ def _protocol(kind: str, title: str, lines: list[str]) -> Protocol:
         if role:
             truth[role].add(series.series_instance_uid)
     study = StudyFacts("1.2.3", tuple(made))
-    return Protocol(title, kind, study, {role: frozenset(uids) for role, uids in truth.items()})
+    return Protocol(title, f"written out, {kind}", study, {role: frozenset(uids) for role, uids in truth.items()})
 
 
 def _series(line: str, number: int, minute: float, shared: dict[str, str]) -> tuple[SeriesFacts, Role | None, float]:

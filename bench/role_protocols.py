@@ -160,40 +160,42 @@ def _named() -> Iterator[Protocol]:
     for row, (language, before, after) in enumerate(CONTRAST_WORDS):
         for column, habit in enumerate(HABITS):
             header = headers[(row + column) % len(headers)]
-            made = _Study(habit).t1(before).t2().flair().t1(after, contrast=True)
+            made = StudyOfHabit(habit).t1(before).t2().flair().t1(after, contrast=True)
             yield made.bystanders().headers(header).done(f"{habit.vendor} {habit.t1} {language}, {header}", "words")
 
 
 def _unnamed(habit: Habit) -> Iterator[Protocol]:
     """Contrast is told by something else than words, or by nothing but order."""
     name = f"{habit.vendor} {habit.t1}"
-    tagged = _Study(habit).t1().t2().flair().t1(contrast=True, contrast_agent="GADOVIST")
+    tagged = StudyOfHabit(habit).t1().t2().flair().t1(contrast=True, contrast_agent="GADOVIST")
     yield tagged.bystanders().done(f"{name} agent", "agent")
-    copied = _Study(habit).t1(" nativ").t2().flair().t1(" KM", contrast=True).everywhere(contrast_agent="DOTAREM")
+    copied = (
+        StudyOfHabit(habit).t1(" nativ").t2().flair().t1(" KM", contrast=True).everywhere(contrast_agent="DOTAREM")
+    )
     yield copied.bystanders().done(f"{name} agent on all, words", "agent copied")
-    silent = _Study(habit).t1().t2().flair().t1(contrast=True)
+    silent = StudyOfHabit(habit).t1().t2().flair().t1(contrast=True)
     yield silent.bystanders().done(f"{name} order", "time order")
     yield silent.headers("no times").done(f"{name} numbers", "number order")
-    both = _Study(habit).t1(contrast_agent="GD").t2().flair().t1(contrast=True, contrast_agent="GD")
+    both = StudyOfHabit(habit).t1(contrast_agent="GD").t2().flair().t1(contrast=True, contrast_agent="GD")
     yield both.bystanders().done(f"{name} agent on both T1", "time order")
-    wordless = _Study(replace(habit, t1="", t2="", flair="")).t1().t2().flair().t1(contrast=True)
+    wordless = StudyOfHabit(replace(habit, t1="", t2="", flair="")).t1().t2().flair().t1(contrast=True)
     yield wordless.done(f"{name} no words", "no words")
 
 
 def _traps(habit: Habit) -> Iterator[Protocol]:
     """Where a guess is tempting and wrong."""
     name = f"{habit.vendor} {habit.t1}"
-    yield _Study(habit).t1().t2().flair().t1().done(f"{name} repeated, no contrast at all", "repeated T1")
-    yield _Study(habit).t2().flair().t1(contrast=True).done(f"{name} after contrast only, silent", "silent T1c")
-    lied = _Study(habit).t1(" KM").t2().flair().t1(" nativ", contrast=True)
+    yield StudyOfHabit(habit).t1().t2().flair().t1().done(f"{name} repeated, no contrast at all", "repeated T1")
+    yield StudyOfHabit(habit).t2().flair().t1(contrast=True).done(f"{name} after contrast only, silent", "silent T1c")
+    lied = StudyOfHabit(habit).t1(" KM").t2().flair().t1(" nativ", contrast=True)
     yield lied.done(f"{name} before and after exchanged", "wrong words")
-    other = _Study(habit).t1().t2().flair().t1(" KM", contrast=True).t1(contrast=True, as_habit=_other(habit))
+    other = StudyOfHabit(habit).t1().t2().flair().t1(" KM", contrast=True).t1(contrast=True, as_habit=_other(habit))
     yield other.done(f"{name} and another silent T1 after it", "silent T1c")
-    early = _Study(habit).t2().flair().t1(contrast=True, as_habit=_other(habit)).t1(" KM", contrast=True)
+    early = StudyOfHabit(habit).t2().flair().t1(contrast=True, as_habit=_other(habit)).t1(" KM", contrast=True)
     yield early.done(f"{name} and a silent T1 after contrast before it", "silent T1c")
-    swapped = _Study(habit).t1(" nativ").t2(name=habit.flair).flair(name=habit.t2).t1(" KM", contrast=True)
+    swapped = StudyOfHabit(habit).t1(" nativ").t2(name=habit.flair).flair(name=habit.t2).t1(" KM", contrast=True)
     yield swapped.done(f"{name} T2 and FLAIR exchanged in words", "wrong words")
-    again = _Study(habit).t1(" nativ").t2().flair().flair().t1(" KM", contrast=True)
+    again = StudyOfHabit(habit).t1(" nativ").t2().flair().flair().t1(" KM", contrast=True)
     yield again.done(f"{name} FLAIR twice", "repeated FLAIR")
 
 
@@ -202,7 +204,7 @@ def _other(habit: Habit) -> Habit:
     return HABITS[2] if habit.physics[0].get("acquisition_type") != "3D" else HABITS[0]
 
 
-class _Study:
+class StudyOfHabit:
     """Series of one study in the order of acquisition, a few minutes apart."""
 
     def __init__(self, habit: Habit) -> None:
@@ -210,27 +212,29 @@ class _Study:
         self._made: list[SeriesFacts] = []
         self._truth: dict[Role, set[str]] = {role: set() for role in Role}
 
-    def t1(self, word: str = "", *, contrast: bool = False, as_habit: Habit | None = None, **facts: Any) -> _Study:
+    def t1(
+        self, word: str = "", *, contrast: bool = False, as_habit: Habit | None = None, **facts: Any
+    ) -> StudyOfHabit:
         habit = as_habit or self._habit
         role = Role.T1C if contrast else Role.T1
         return self._add(role, habit.t1.replace("{c}", word), {**habit.physics[0], **facts})
 
-    def t2(self, name: str | None = None) -> _Study:
+    def t2(self, name: str | None = None) -> StudyOfHabit:
         return self._add(Role.T2, self._habit.t2 if name is None else name, self._habit.physics[1])
 
-    def flair(self, name: str | None = None) -> _Study:
+    def flair(self, name: str | None = None) -> StudyOfHabit:
         return self._add(Role.FLAIR, self._habit.flair if name is None else name, self._habit.physics[2])
 
-    def bystanders(self) -> _Study:
+    def bystanders(self) -> StudyOfHabit:
         for description, physics in BYSTANDERS:
             self._add(None, description, physics)
         return self
 
-    def everywhere(self, **facts: Any) -> _Study:
+    def everywhere(self, **facts: Any) -> StudyOfHabit:
         self._made = [replace(series, **facts) for series in self._made]
         return self
 
-    def headers(self, kind: str) -> _Study:
+    def headers(self, kind: str) -> StudyOfHabit:
         lost: dict[str, Facts] = {
             "no TI": {"inversion_time_ms": None},
             "no sequence type": {"scanning_sequence": (), "sequence_variant": ()},
@@ -242,7 +246,7 @@ class _Study:
         truth = {role: frozenset(uids) for role, uids in self._truth.items()}
         return Protocol(name, kind, StudyFacts("1.2.3", tuple(self._made)), truth)
 
-    def _add(self, role: Role | None, description: str, physics: Facts) -> _Study:
+    def _add(self, role: Role | None, description: str, physics: Facts) -> StudyOfHabit:
         number = len(self._made) + 1
         thin = THIN if physics.get("acquisition_type") == "3D" else {}
         made = mr_series(number, description, minute=4.0 * number, **thin, **physics)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from bench.role_cases import cases, wordings
 from bench.role_protocols import Protocol, protocols
 from bt_node.assemble.roles import choose_roles
 from bt_node.domain.study import Certainty, Role, RoleAssignment
@@ -70,22 +71,33 @@ def _line(kind: str, row: list[Judged]) -> str:
 
 
 def main() -> None:
-    judged = [judge(protocol) for protocol in protocols()]
-    print(table(judged))
+    for title, made in (
+        ("Generated", list(protocols())),
+        ("Written out, may be tuned on", [*cases("tuned"), *wordings("tuned")]),
+        ("Held out, never tuned on", [*cases("held_out"), *wordings("held_out")]),
+    ):
+        judged = [judge(protocol) for protocol in made]
+        print(f"\n## {title}\n\n{table(judged)}\n\n{summary(judged)}")
+        if "--list" in sys.argv and not title.startswith("Held"):
+            print("\n".join(_not_right(judged)))
+
+
+def summary(judged: Sequence[Judged]) -> str:
+    """The figures of a table in one sentence."""
     roles = [answer for each in judged for answer in each.answers.values()]
     right = sum(answer in (Answer.RIGHT_SURE, Answer.RIGHT_LIKELY) for answer in roles)
     held = sum(Answer.ASKED in each.answers.values() for each in judged)
-    print(
-        f"\n{len(judged)} protocols, {len(roles)} roles: {right / len(roles):.1%} right, "
+    return (
+        f"{len(judged)} studies, {len(roles)} roles: {right / len(roles):.1%} right, "
         f"{held / len(judged):.1%} of the studies held, {roles.count(Answer.WRONG_SURE)} wrong and sure."
     )
-    if "--list" in sys.argv:
-        for each in judged:
-            bad = {
-                role.value: answer.value for role, answer in each.answers.items() if not answer.startswith("right")
-            }
-            if bad:
-                print(each.protocol.name, bad)
+
+
+def _not_right(judged: Sequence[Judged]) -> Iterator[str]:
+    for each in judged:
+        bad = {role.value: answer.value for role, answer in each.answers.items() if not answer.startswith("right")}
+        if bad:
+            yield f"{each.protocol.name} {bad}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bt_node.assemble.candidate import Candidate
 from bt_node.assemble.words import contrast_word, normalise
@@ -26,3 +27,9 @@ def has_agent(candidate: Candidate) -> bool:
     named = series.contrast_agent.strip().upper()
     denied = contrast_word(normalise(named))[0] is False
     return named not in _NO_AGENT and not denied and not _OTHER_DRUGS.search(named)
+
+
+def examined_without(everything: Sequence[Candidate]) -> bool:
+    """Whether the examination as a whole is called one without contrast: by StudyDescription or the request."""
+    said = {contrast_word(normalise(candidate.series.study_description))[0] for candidate in everything}
+    return False in said and True not in said

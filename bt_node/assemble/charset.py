@@ -11,10 +11,12 @@ import re
 _FOREIGN = re.compile(r"[\x80-\xff]{2,}")  # one accented letter alone is a European word
 # What proves that a text was read in the right character set: words that no other reading gives by chance.
 _PROOF = {
-    "gb18030": re.compile("平扫|增强|强化|造影|横断|横轴|轴位|矢状|冠状|加权|定位|弥散|压水|抑水|注射|头|颅|脑"),
-    "shift_jis": re.compile("造影|強調|横断|矢状|冠状|単純|位置|拡散|頭|脳|フレア"),
-    "euc_jp": re.compile("造影|強調|横断|矢状|冠状|単純|位置|拡散|頭|脳|フレア"),
-    "euc_kr": re.compile("조영|축상|시상|관상|증강|뇌"),
+    "gb18030": re.compile(
+        "平扫|增强|强化|造影|横断|横轴|轴位|矢状|冠状|加权|定位|弥散|压水|抑水|注射|头部|颅脑|脑部"
+    ),
+    "shift_jis": re.compile("造影|強調|横断|矢状|冠状|単純|位置|拡散|頭部|フレア"),
+    "euc_jp": re.compile("造影|強調|横断|矢状|冠状|単純|位置|拡散|頭部|フレア"),
+    "euc_kr": re.compile("조영|축상|시상|관상|증강"),
     "cp1251": re.compile(r"контраст|[тТ] ?[12]|\bку\b|до|после|аксиал|сагит|корон", re.IGNORECASE),
 }
 
@@ -27,10 +29,6 @@ def mended(text: str) -> str:
         raw = text.encode("latin-1")
     except UnicodeEncodeError:
         return text
-    try:
-        return raw.decode("utf-8")  # nothing else is valid UTF-8 by chance
-    except UnicodeDecodeError:
-        pass
     for encoding, proof in _PROOF.items():
         try:
             read = raw.decode(encoding)
@@ -38,4 +36,7 @@ def mended(text: str) -> str:
             continue
         if proof.search(read):
             return read
-    return text
+    try:  # last: two Chinese signs may be valid UTF-8 by chance
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return text

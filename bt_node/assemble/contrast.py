@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from bt_node.assemble.agent import has_agent
+from bt_node.assemble.agent import examined_without, has_agent
 from bt_node.assemble.candidate import Candidate
 from bt_node.assemble.twins import Clock, adds_words, are_twins, groups_of_twins, runs_in_order
 from bt_node.assemble.vocabulary import BOLUS_WORDS, SPIN_LABEL_WORDS
@@ -109,6 +109,7 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Ver
         known: T1 that a person or a rule of the site decided about; they are evidence too.
     """
     clock = Clock(everything)
+    plain = examined_without(everything)
     injections = _injections(everything, clock)
     said = stated(everything, t1s)
     verdicts = {candidate: said[candidate] for candidate in t1s if candidate in said} | dict(known)
@@ -116,8 +117,8 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Ver
     _spread_in_time(t1s, verdicts, clock, injections)
     decided = [c for c in {*t1s, *known} if c not in verdicts or verdicts[c].given is not None]
     for twins in groups_of_twins(sorted(decided, key=lambda candidate: candidate.order)):
-        _order_twins(twins, verdicts, clock)
-    _compare_names(t1s, verdicts, clock)
+        _order_twins(twins, verdicts, clock, plain=plain)
+    _compare_names(t1s, verdicts, clock, plain=plain)
     _spread_in_time(t1s, verdicts, clock, injections)
     for candidate in t1s:
         if candidate not in verdicts:
@@ -233,7 +234,9 @@ def _sources(verdicts: Verdicts, clock: Clock, *, given: bool) -> list[_Source]:
     ]
 
 
-def _order_twins(twins: Sequence[Candidate], verdicts: dict[Candidate, Contrast], clock: Clock) -> None:
+def _order_twins(
+    twins: Sequence[Candidate], verdicts: dict[Candidate, Contrast], clock: Clock, *, plain: bool
+) -> None:
     if any(c in verdicts and verdicts[c].given is True for c in twins):
         return  # one of them says so itself; the silent ones are placed by time
     runs = runs_in_order(twins, clock)
@@ -250,13 +253,22 @@ def _order_twins(twins: Sequence[Candidate], verdicts: dict[Candidate, Contrast]
         )
     for candidate in last:
         why = f"nothing names contrast, but it {_later(candidate, first[0], clock)} with the same settings"
-        verdicts.setdefault(candidate, Contrast(True, f"{why}: the later one is after contrast", basis))
+        verdicts.setdefault(candidate, _by_order(f"{why}: the later one is after contrast", basis, plain=plain))
     for candidate in (c for run in runs[1:-1] for c in run):
         why = "lies between the earliest and the latest of equal acquisitions: before or after contrast is not known"
         verdicts.setdefault(candidate, Contrast(None, why, basis))
 
 
-def _compare_names(t1s: Sequence[Candidate], verdicts: dict[Candidate, Contrast], clock: Clock) -> None:
+def _by_order(why: str, basis: Basis, *, plain: bool) -> Contrast:
+    """After contrast by order alone: undecided where the examination is called one without contrast."""
+    if plain:
+        return Contrast(None, f"{why}; but StudyDescription says that this is an examination without contrast", basis)
+    return Contrast(True, why, basis)
+
+
+def _compare_names(
+    t1s: Sequence[Candidate], verdicts: dict[Candidate, Contrast], clock: Clock, *, plain: bool
+) -> None:
     """Where nothing else tells: an equal acquisition, later and with a longer name, is after contrast.
 
     What was added is a word that this vocabulary does not know; what else scans an equal T1 again is rare, and
@@ -272,7 +284,7 @@ def _compare_names(t1s: Sequence[Candidate], verdicts: dict[Candidate, Contrast]
                 continue
             since = _later(later, earlier, clock)
             why = f"a name longer than that of {earlier.name}, and {since} with the same settings"
-            verdicts[later] = Contrast(True, why, Basis.NAMED_MORE)
+            verdicts[later] = _by_order(why, Basis.NAMED_MORE, plain=plain)
             before = f"{later.name} with the same settings and a longer name was acquired later"
             verdicts.setdefault(earlier, Contrast(False, before, Basis.NAMED_MORE))
 

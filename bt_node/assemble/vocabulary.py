@@ -65,7 +65,7 @@ FAT_FREE_WORDS = words(
 
 _AGENT = (
     r"(?:contrast\w*|kontr\w*|contr?|km|k ?[lm]|gd\w*|gad\w*|inj\w*|pd?c|m ?d ?c|mc|cte|civ|iv|ce|dotarem"
-    r"|ku|ку|контраст\w*|c)"
+    r"|k[uv]|к[ув]|(?<= )k|контраст\w*|produit de contraste|c)"
 )
 
 # Both at once, as an examination is called: says nothing about one series.
@@ -84,16 +84,18 @@ CONTRAST_ABSENT = words(
         rf"(?:without|w ?/ ?o|wo|no|non|un|minus) ?{_AGENT}", r"noncon\w*", r"nocon\w*", r"unenh\w*",
         r"non ?enh\w*", "w ?/ ?o", "wo", "without", "plain")),
     ("before contrast", alone(
-        rf"(?:pre|before|prior to) ?{_AGENT}", "pre(?! ?op| ?sat| ?frontal)", r"precon\w*", r"pregad\w*")),
+        rf"(?:pr[ae]e?|before|prior to) ?{_AGENT}", "pre(?! ?op| ?sat| ?frontal)", r"precon\w*", r"pregad\w*")),
     ("native", alone("nativ[aeo]?", "nat", "basale?(?! gang)", "blanco", "diretta", "simple", r"нативн\w*")),
-    ("ohne KM", alone(rf"(?:ohne|o|vor|v) ?{_AGENT}")),
+    ("ohne KM", alone(rf"(?:ohne|o|vor|(?<!i )v) ?{_AGENT}")),
     ("sans injection", alone(rf"(?:sans|ss|avant) ?(?:l )?{_AGENT}", r"non ?inj\w*")),
     ("sin contraste", alone(rf"(?:sin|antes de|previo a) ?{_AGENT}", "s ?/ ?c")),
     ("senza mdc", alone(r"(?:senza|s|prima (?:di|del)) ?(?:contrast\w*|m ?d ?c|gd|gad\w*)", "smdc")),
     ("sem contraste", alone(rf"(?:sem|antes do) ?{_AGENT}")),
-    ("bez kontrastu", alone(rf"(?:bez|przed|pred|utan|uden|uten|zonder|voor|fore|ilman) ?(?:podaniem )?{_AGENT}")),
-    ("kontrastsız", r"kontrast ?siz|kontrast oncesi|(?:до|без) (?:контраст\w*|ку)"),
-    ("造影前", r"造影前|単純|平扫|平掃|(?:增强|增強|强化|注药|打药)前|조영 ?전"),
+    ("bez kontrastu", alone(
+        rf"(?:bez|przed|pred|utan|uden|uten|zonder|voor|fore|ilman|fara|tanpa) ?(?:podaniem )?{_AGENT}",
+        r"for kontr\w*")),
+    ("kontrastsız", r"kontrast ?siz|kontrast oncesi|(?<![а-я])(?:до|без) (?:контраст\w*|к[ув]|введен\w*|гд|гад\w*)"),
+    ("造影前", r"造影前|単純|平扫|平掃|(?:增强|增強|强化|注药|打药|注射|gd|ガド\w*|造影剤) ?前|조영 ?전"),
     # Alone at the end, where the noun is left out: "T1 axial sin", "T1 ohne".
     ("sin", r"(?<![a-z])(?:sin|sans|senza|sem|ohne|bez|utan|uden)$"),
 )
@@ -107,18 +109,28 @@ CONTRAST_PRESENT = words(
     ("Gd", alone("gd", "gd ?dtpa", "gd ?do3a", "gd ?bopta", "gd ?dota", "gad", r"gado\w*", r"gadav\w*")),
     ("contrast agent", alone(
         "dotarem", "magnevist", "prohance", "multihance", "omniscan", "clariscan", "elucirem", "vueway", "artirem")),
-    ("contrast", alone(r"contrast\w*", r"kontras[tz]\w*", "contr", "kontr")),
+    ("contrast", alone(r"contrast\w*", r"[kc]ontras\w*", "contr", "kontr")),
     ("CE", alone("ce", "t1w?ce", "enh", r"enhanc\w*", "w ?/ ?c", "w c", "wcon", "wc")),
     ("T1c", r"t1 ?w?c(?![a-z0-9])"),
     ("PC", alone("pc")),
     ("KM", alone("n?km", "k m", "mkm", "kmg")),
-    ("après injection", alone(r"(?:apres|avec) inj\w*", r"inj\w*", "pdc", "apc", "apres")),
+    ("après injection", alone(r"(?:apres|avec) (?:inj\w*|iv|gd|c)", r"inj\w*", "pdc", "apc", "apres")),
     ("con contraste", alone("con cte", "c ?/ ?c", "civ", "apos (?:c|gd)")),
     ("mdc", alone("c?m ?d ?c", "dopo")),
     ("po kontraście", alone("po k", r"po kontr\w*", r"z kontr\w*", "po podaniu", "[sp]o? k ?l")),
-    ("kontrastlı", r"kontrast ?li|kontrast sonrasi|(?:после|с) (?:контраст\w*|ку)|постконтраст\w*"),
+    ("kontrastlı", (r"kontrast ?li|kontrast sonrasi|контраст\w*"
+                   r"|(?<![а-я])(?:после|с|з) (?:к[ув]|введен\w*|гд|гад\w*)|постконтраст\w*")),
     ("造影", r"造影|增强|增強|强化|强后|(?:注药|打药|注射)后|조영"),
     ("con", r"(?<![a-z])(?:con|avec|mit|med)(?= (?:fs|fat ?sat|spir|spair)$|$)"),
+)
+
+# What stands beside words about contrast and says nothing alone: left out where names are compared.
+CONTRAST_FILLERS = words(
+    ("filler", alone(
+        "nach", "mit", "vor", "ohne", "gabe", "apres", "avec", "avant", "con", "sin", "tras", "despues", "de", "dopo",
+        "prima", "senza", "com", "sem", "apos", "na", "met", "voor", "zonder", "efter", "med", "fore", "po", "przed",
+        "bez", "after", "before", "with", "without", "c?iv", "ev", "inj", "cu", "dengan", "setelah")
+        + "|(?<![а-яіα-ω])(?:после|до|с|з|без|ку|μετα)(?![а-яіα-ω])|扫描|증강|전|후|前|后|後"),
 )
 
 # ---------------------------------------------------------------- none of the four

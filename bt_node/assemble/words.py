@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from bt_node.assemble.vocabulary import BEFORE_AND_AFTER, CONTRAST_ABSENT, CONTRAST_PRESENT, Word
+from bt_node.assemble.vocabulary import BEFORE_AND_AFTER, CONTRAST_ABSENT, CONTRAST_FILLERS, CONTRAST_PRESENT, Word
 
 _LETTERS = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae"})
 _CYRILLIC_T = re.compile(r"т(?= ?[12])")  # Cyrillic Т1 looks like T1
@@ -16,6 +16,7 @@ _MINUS = re.compile(
     r"(?<=[\s_0-9w])c ?-(?=[\s_)]|$)|(?<=\s)- ?c(?![a-z])"
     r"|(?<=[\s_0-9w])(?:k|iv|gd|gado|km|civ|mdc|inj|ку)-(?=[\s_)]|$)"
 )
+_DOTTED = re.compile(r"(?<![a-z])(?:[a-z]\.){2,}[a-z]?(?![a-z])")  # "i.v.", "m.d.c.", "k.l."
 _SEPARATORS = re.compile(r"[\s_\-.,;:()\[\]{}'\"=#!?<>|~^]+")
 
 
@@ -24,6 +25,7 @@ def normalise(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text)
     plain = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
     lower = unicodedata.normalize("NFC", _CAMEL.sub(" ", plain)).lower().translate(_LETTERS)
+    lower = _DOTTED.sub(lambda found: found.group().replace(".", ""), lower)
     lower = _CYRILLIC_T.sub("t", lower).replace("+/-", " ± ").replace("+-", " ± ")
     return _SEPARATORS.sub(" ", _MINUS.sub(" without contrast ", lower)).strip()
 
@@ -55,4 +57,4 @@ def contrast_word(text: str) -> tuple[bool | None, str]:
 
 def without_contrast_words(text: str) -> str:
     """Normalised text without anything that speaks about contrast: what twins before and after have in common."""
-    return without_words((*CONTRAST_ABSENT, *CONTRAST_PRESENT), text)
+    return without_words((*CONTRAST_ABSENT, *CONTRAST_PRESENT, *CONTRAST_FILLERS), text)

@@ -1,0 +1,139 @@
+"""Evidence about contrast beyond words: administered or not, start of the injection, no agent, longer names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from study_maker import IR_FLAIR, MPRAGE, SE_T1, START_S, THIN, TSE_T2, mr_series, study
+
+from bt_node.assemble.roles import choose_roles
+from bt_node.domain.study import Certainty, Role, RoleAssignment, SeriesFacts
+
+T2 = mr_series(20, "T2 tra", minute=4, **TSE_T2)
+FLAIR = mr_series(21, "FLAIR tra", minute=5, **IR_FLAIR)
+
+
+def t1(number: int, description: str = "T1 tra", **facts: Any) -> SeriesFacts:
+    return mr_series(number, description, minute=number, **{**SE_T1, **facts})
+
+
+def chosen(assignment: RoleAssignment, role: Role) -> tuple[int | None, Certainty]:
+    return assignment.choices[role].series.series_number, assignment.certainty(role)
+
+
+def test_frames_that_say_the_agent_was_administered_state_contrast() -> None:
+    assignment = choose_roles(study(t1(3, contrast_given=False), t1(9, contrast_given=True), T2, FLAIR))
+    assert chosen(assignment, Role.T1) == (3, Certainty.SURE)
+    assert chosen(assignment, Role.T1C) == (9, Certainty.SURE)
+    assert "ContrastBolusAgentAdministered says YES" in assignment.choices[Role.T1C].reason
+    assert "ContrastBolusAgentAdministered says NO" in assignment.choices[Role.T1].reason
+
+
+def test_no_on_every_series_and_yes_on_every_series_tell_nothing() -> None:
+    for given in (False, True):
+        everything = [replace(s, contrast_given=given) for s in (t1(3), t1(9), T2, FLAIR)]
+        assignment = choose_roles(study(*everything))
+        assert chosen(assignment, Role.T1C) == (9, Certainty.LIKELY)  # by order in time, as without the element
+
+
+def test_words_against_the_element_are_put_to_a_person() -> None:
+    told = t1(9, "T1 tra KM", contrast_given=False)
+    other = mr_series(30, "FLAIR", minute=30, contrast_given=True, **IR_FLAIR)
+    assert choose_roles(study(told, other, T2)).certainty(Role.T1C) is Certainty.AMBIGUOUS
+
+
+@pytest.mark.parametrize(
+    "agent", ["Buscopan 20mg", "NaCl 0.9%", "keine", "ohne KM", "SIN CONTRASTE", "нет", "无", "not given"]
+)
+def test_what_is_no_contrast_agent_is_no_evidence(agent: str) -> None:
+    assignment = choose_roles(study(t1(9, contrast_agent=agent), T2, FLAIR))
+    assert Role.T1C not in assignment.choices
+
+
+@pytest.mark.parametrize("agent", ["Gadovist", "8 ml Dotarem", "GADOTERIC ACID", "Prohance", "CONTRAST"])
+def test_an_agent_is_evidence(agent: str) -> None:
+    assert chosen(choose_roles(study(t1(3), t1(9, contrast_agent=agent), T2, FLAIR)), Role.T1C) == (9, Certainty.SURE)
+
+
+def injected(minute: float, *series: SeriesFacts) -> RoleAssignment:
+    start = START_S + 60.0 * minute
+    return choose_roles(study(*(replace(s, contrast_started_at_s=start) for s in series)))
+
+
+def test_the_start_of_the_injection_parts_t1_that_are_no_twins() -> None:
+    before, after = t1(3), mr_series(9, "T1 mprage", minute=9, **MPRAGE, **THIN)
+    assignment = injected(6, before, after, T2, FLAIR)
+    assert chosen(assignment, Role.T1) == (3, Certainty.LIKELY)
+    assert chosen(assignment, Role.T1C) == (9, Certainty.LIKELY)
+    assert "ContrastBolusStartTime" in assignment.doubts[0]
+
+
+@pytest.mark.parametrize("minute", [-30, 60])
+def test_a_start_outside_the_examination_tells_nothing(minute: float) -> None:
+    before, after = t1(3), mr_series(9, "T1 mprage", minute=9, **MPRAGE, **THIN)
+    assert Role.T1C not in injected(minute, before, after, T2, FLAIR).choices
+
+
+def test_starts_that_differ_tell_nothing() -> None:
+    before = replace(t1(3), contrast_started_at_s=START_S + 60.0)
+    after = mr_series(9, "T1 mprage", minute=9, contrast_started_at_s=START_S + 400.0, **MPRAGE, **THIN)
+    assert Role.T1C not in choose_roles(study(before, after, T2, FLAIR)).choices
+
+
+def test_a_later_equal_t1_with_a_longer_name_is_likely_after_contrast() -> None:
+    assignment = choose_roles(study(t1(3), t1(9, "T1 tra xyz"), T2, FLAIR))
+    assert chosen(assignment, Role.T1) == (3, Certainty.LIKELY)
+    assert chosen(assignment, Role.T1C) == (9, Certainty.LIKELY)
+
+
+@pytest.mark.parametrize(
+    ("description", "facts"),
+    [("T1 tra rpt", {}), ("T1 tra fs", {}), ("T1 tra xyz", {"echo_time_ms": 20.0}), ("T1 xyz", {})],
+    ids=["repeated", "fat saturated", "other settings", "other name"],
+)
+def test_a_longer_name_that_means_something_else_is_not(description: str, facts: dict[str, Any]) -> None:
+    assert Role.T1C not in choose_roles(study(t1(3), t1(9, description, **facts), T2, FLAIR)).choices
+
+
+def test_an_earlier_t1_with_a_longer_name_is_not_after_contrast() -> None:
+    assert Role.T1C not in choose_roles(study(t1(3, "T1 tra xyz"), t1(9), T2, FLAIR)).choices
+
+
+def test_an_examination_called_without_contrast_is_asked_about_where_order_says_otherwise() -> None:
+    pair = (t1(3), t1(9), T2, FLAIR)
+    plain = choose_roles(study(*(replace(s, study_description="MRI BRAIN W/O CONTRAST") for s in pair)))
+    assert plain.certainty(Role.T1C) is Certainty.AMBIGUOUS
+    assert "examination without contrast" in plain.ambiguous[0].candidates[0]
+    both = choose_roles(study(*(replace(s, study_description="MRI BRAIN W AND W/O CONTRAST") for s in pair)))
+    assert chosen(both, Role.T1C) == (9, Certainty.LIKELY)
+
+
+# ---------------------------------------------------------------- which of several
+
+
+def test_reconstructions_of_one_acquisition_need_no_person() -> None:
+    again = mr_series(22, "RECON DL FLAIR tra", minute=5, **IR_FLAIR)
+    assignment = choose_roles(study(FLAIR, again, T2))
+    assert chosen(assignment, Role.FLAIR) == (21, Certainty.SURE)
+    assert "same acquisition" in next(e.reason for e in assignment.set_aside if e.series_number == 22)
+
+
+def test_times_made_equal_by_de_identification_do_not_make_one_acquisition() -> None:
+    again = mr_series(22, "FLAIR tra", minute=9, **IR_FLAIR)
+    everything = [replace(s, acquired_at_s=START_S) for s in (FLAIR, again, T2)]
+    assert choose_roles(study(*everything)).certainty(Role.FLAIR) is Certainty.AMBIGUOUS
+
+
+def test_a_series_that_says_it_repeats_another_is_taken_and_marked() -> None:
+    again = mr_series(22, "FLAIR tra rpt", minute=9, **IR_FLAIR)
+    assignment = choose_roles(study(FLAIR, again, T2))
+    assert chosen(assignment, Role.FLAIR) == (22, Certainty.LIKELY)
+    assert "repeats another" in assignment.doubts[0]
+
+
+def test_of_equal_candidates_after_contrast_the_one_with_a_twin_before_is_preferred() -> None:
+    same = t1(9, "T1 tra KM")
+    other = t1(8, "T1 tra KM", repetition_time_ms=700.0)
+    assert chosen(choose_roles(study(t1(3, "T1 tra nativ"), other, same, T2, FLAIR)), Role.T1C) == (9, Certainty.SURE)
