@@ -41,3 +41,22 @@ def print_explanation(explained: dict[str, Any]) -> None:
         ("series", "SeriesInstanceUID", "reason"),
         [(each["series_number"], each["series_instance_uid"], each["reason"]) for each in explained["set_aside"]],
     )
+
+
+def print_image_check(images: list[dict[str, Any]]) -> None:
+    """What the images of the last run said about the roles it had given; nothing where it did not come so far."""
+    if images:
+        print_table(
+            "What the images of the last run say",
+            ("role", "series", "image", "why", "measured"),
+            [
+                (
+                    each["role"],
+                    each["series_number"],
+                    each["opinion"],
+                    each["why"],
+                    ", ".join(f"{name} {value:g}" for name, value in each["numbers"].items()),
+                )
+                for each in images
+            ],
+        )

@@ -9,7 +9,7 @@ import typer
 from bt_node.cli import jobs
 from bt_node.cli.completeness import print_completeness
 from bt_node.cli.context import CliState, print_json, state_of
-from bt_node.cli.explained import print_explanation
+from bt_node.cli.explained import print_explanation, print_image_check
 from bt_node.cli.jobs import JobArgument, JsonOption, actor
 from bt_node.domain.errors import InputsPurgedError, SpoolFileMissingError
 
@@ -37,6 +37,7 @@ def explain(context: typer.Context, job: JobArgument, as_json: JsonOption = Fals
         explained |= {"source": "headers", **_explained(state, _study(state, book, view), view)}
     except (SpoolFileMissingError, InputsPurgedError) as gone:
         explained |= {"source": "job book", "why_not_headers": gone.message, **_stored(view)}
+    explained["images"] = _images(view)
     if as_json:
         print_json(explained)
         return
@@ -47,6 +48,7 @@ def explain(context: typer.Context, job: JobArgument, as_json: JsonOption = Fals
     if "why_not_headers" in explained:
         typer.echo(f"{explained['why_not_headers']} These are the reasons that the last run stored.")
     print_explanation(explained)
+    print_image_check(explained["images"])
 
 
 @app.command("assign")
@@ -130,3 +132,13 @@ def _stored(view: dict[str, Any]) -> dict[str, Any]:
         for role in view["findings"].get("sequences", {}).get(key, []):
             roles[role]["certainty"] = word
     return {"roles": roles, "set_aside": view["set_aside"]}
+
+
+def _images(view: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the images said, by role and series of the last run: a later choice may have named other series."""
+    return [
+        {"role": used["role"], "series_number": used["series_number"]}
+        | {"series_instance_uid": used["series_instance_uid"], **used["image"]}
+        for used in view["roles"]
+        if "image" in used
+    ]
