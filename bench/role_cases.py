@@ -93,6 +93,7 @@ _KEYS = {
     "agent": "contrast_agent",
     "seq": "sequence_name",
     "study": "study_description",
+    "mod": "modality",
 }
 _OPTION = re.compile(r"!?([\w-]+):(.*?)(?= !|$)")
 _MINUTES_APART = 4.0

@@ -11,6 +11,7 @@ from bt_node.assemble.vocabulary import alone, words
 from bt_node.assemble.words import first_key, normalise
 from bt_node.domain.study import Plane
 
+_NECK = "neck"
 _BREATHING = "breathing"  # held or triggered: done for the trunk
 
 # fmt: off
@@ -38,7 +39,7 @@ BODY_WORDS = words(
         "tornozelo", "punho", "omuz", "kalca", "bark", "biodro", r"handgel\w*", r"sprunggel\w*", "hand", "foot",
         "fuss", "finger", r"extremit\w*", "leg", "arm", "thigh", "femur", "tibia", "calf")
         + "|膝|肩|髋|колен|плеч|тазобед|무릎|어깨"),
-    ("neck", alone("neck", "hals", "cou", "collo", "cuello", "pescoco", r"szyj\w*", r"carotid\w*") + "|颈部|頸部"),
+    (_NECK, alone("neck", "hals", "cou", "collo", "cuello", "pescoco", r"szyj\w*", r"carotid\w*") + "|颈部|頸部"),
     ("body", alone(
         r"abdom\w*", "addome", "liver", "leber", "foie", r"pelvi\w*", "becken", r"prosta\w*", "breast", r"mamm\w*",
         r"cardi\w*", "heart", "herz", "chest", "thorax", "lungs?", "lunge", "kidneys?", r"renal\w*", "nieren?",
@@ -51,6 +52,7 @@ BODY_WORDS = words(
 )
 # fmt: on
 _WIDEST_HEAD_MM = 350.0  # field of view: whole heads fit into 280 mm, with neck and shoulders into 300
+_FEWEST_SLICES = 9  # fewer are a localizer
 _NARROWEST_HEAD_MM = 75.0  # sagittal slices from ear to ear: 130 mm and more; spines and knees have 40 to 70
 
 
@@ -59,12 +61,15 @@ def other_part(candidate: Candidate) -> str | None:
     if any(first_key(HEAD_WORDS, text) for text in candidate.texts):
         return None
     part = normalise(candidate.series.body_part)
-    if found := _part(part):
-        return f"BodyPartExamined is {found}, not the head" if found != "neck" else None
+    asked = normalise(candidate.series.study_description)
+    found = _part(part)
+    if found == _NECK:  # filled in by habit, unless another says so, too
+        return f"BodyPartExamined and StudyDescription say {_NECK}" if _part(asked) == _NECK else None
+    if found:
+        return f"BodyPartExamined is {found}, not the head"
     found = next((found for text in candidate.texts if (found := _part(text))), None)
     if found and not (found == _BREATHING and first_key(HEAD_WORDS, part)):
         return f"description says {found}, not the head"
-    asked = normalise(candidate.series.study_description)
     if (found := _part(asked)) and not first_key(HEAD_WORDS, part):
         return f"StudyDescription says {found}, not the head"
     return None
@@ -83,11 +88,25 @@ def too_large_or_narrow(candidate: Candidate) -> str | None:
 
 
 def names_another_part(everything: list[Candidate]) -> str | None:
-    """Our word for a part of the body that some series of the study name, where nothing in it names the head."""
+    """Our word for another part of the body that the study shows, where nothing in it names the head.
+
+    Words of any series tell, or sagittal slices that are too narrow for a head.
+    """
     said = [text for c in everything for text in (*c.texts, normalise(c.series.body_part), _asked(c))]
     if any(first_key(HEAD_WORDS, text) for text in said):
         return None
-    return next((found for text in said if (found := first_key(BODY_WORDS, text))), None)
+    named = next((found for text in said if (found := first_key(BODY_WORDS, text))), None)
+    return named or next(("a narrow part" for candidate in everything if _narrow_stack(candidate)), None)
+
+
+def _narrow_stack(candidate: Candidate) -> bool:
+    shape = candidate.shape
+    return (
+        shape.plane is Plane.SAGITTAL
+        and shape.planes == 1
+        and shape.slices >= _FEWEST_SLICES
+        and shape.coverage_mm < _NARROWEST_HEAD_MM
+    )
 
 
 def _asked(candidate: Candidate) -> str:

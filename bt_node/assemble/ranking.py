@@ -7,12 +7,13 @@ are a tie, which a person must break.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bt_node.assemble.candidate import Candidate
 from bt_node.assemble.contrast import Basis as ContrastBasis
-from bt_node.assemble.vocabulary import FAT_FREE_WORDS, REPEAT_WORDS
+from bt_node.assemble.vocabulary import FAT_FREE_WORDS, LATE_WORDS, REPEAT_WORDS
 from bt_node.assemble.weighting import Basis
 from bt_node.assemble.words import first_key
 from bt_node.domain.study import Plane
@@ -82,6 +83,17 @@ def repeats(fit: Fit) -> bool:
     return any(first_key(REPEAT_WORDS, text) for text in fit.candidate.texts)
 
 
+_MINUTES = re.compile(r"(?<![a-z0-9])(\d{1,2}) ?min(?![a-z])")
+_LATE_MIN = 99.0
+
+
+def _delay(fit: Fit) -> float:
+    """Minutes after the injection that its words name: "2min" before "10 min" before "late"."""
+    minutes = [float(found.group(1)) for text in fit.candidate.texts if (found := _MINUTES.search(text))]
+    late = any(first_key(LATE_WORDS, text) for text in fit.candidate.texts)
+    return minutes[0] if minutes else _LATE_MIN if late else 0.0
+
+
 def _uncorrected(fit: Fit) -> float:
     kinds = set(fit.candidate.series.image_type)
     return 2.0 - ("NORM" in kinds) - bool(kinds & {"DIS2D", "DIS3D"})
@@ -111,6 +123,7 @@ def criteria(prefer: str = "3d") -> tuple[Criterion, ...]:
         Criterion(_uncorrected, "corrected for coil sensitivity or distortion"),
         Criterion(lambda fit: -round(fit.candidate.shape.coverage_mm / _STEP_MM), "more slices"),
         Criterion(lambda fit: not repeats(fit), "repeated, after one that failed"),
+        Criterion(_delay, "sooner after the injection"),
     )
 
 

@@ -113,7 +113,7 @@ CONTRAST_PRESENT = words(
     ("CE", alone("ce", "t1w?ce", "enh", r"enhanc\w*", "w ?/ ?c", "w c", "wcon", "wc")),
     ("T1c", r"t1 ?w?c(?![a-z0-9])"),
     ("PC", alone("pc")),
-    ("KM", alone("n?km", "k m", "mkm", "kmg")),
+    ("KM", alone("[np]?km", "k m", "mkm", "kmg")),
     ("après injection", alone(r"(?:apres|avec) (?:inj\w*|iv|gd|c)", r"inj\w*", "pdc", "apc", "apres")),
     ("con contraste", alone("con cte", "c ?/ ?c", "civ", "apos (?:c|gd)")),
     ("mdc", alone("c?m ?d ?c", "dopo")),
@@ -129,7 +129,7 @@ CONTRAST_FILLERS = words(
     ("filler", alone(
         "nach", "mit", "vor", "ohne", "gabe", "apres", "avec", "avant", "con", "sin", "tras", "despues", "de", "dopo",
         "prima", "senza", "com", "sem", "apos", "na", "met", "voor", "zonder", "efter", "med", "fore", "po", "przed",
-        "bez", "after", "before", "with", "without", "c?iv", "ev", "inj", "cu", "dengan", "setelah")
+        "bez", "after", "before", "with", "without", "c?iv", "ev", "inj", "cu", "dengan", "setelah", "w ?/?")
         + "|(?<![а-яіα-ω])(?:после|до|с|з|без|ку|μετα)(?![а-яіα-ω])|扫描|증강|전|후|前|后|後"),
 )
 
@@ -178,13 +178,17 @@ EXCLUDED_WORDS = words(
     ("fused image", alone(r"fus\w*", r"overlay\w*", r"colou?r\w*")),
     ("result of a program", alone("results?", r"syn(?:thetic|mri|mr)\w*", "magic", r"oncology", r"segment\w*")),
 )
-# Only an injection explains these; "perfusion" alone may be spin labelling, which needs none.
 # An acquisition made again because the first failed, most often by motion.
 REPEAT_WORDS = words(
     ("repeated", alone(
         "rpt", r"repeat\w*", "wdh", r"wiederh\w*", "nochmal", "again", "redo", r"re ?scan", r"repet\w*",
         r"ripet\w*", r"motion", r"powt\w*", r"tekrar\w*", "bis", r"herhal\w*") + "|повтор|重复|再扫|再撮"),
 )
+# Scanned once more some minutes after the injection.
+LATE_WORDS = words(
+    ("late", alone("late", r"delay\w*", r"tard\w*", "spat", r"verzog\w*", r"gec", r"poz(?:no|ny)\w*") + "|延迟|遅延"),
+)
+# Only an injection explains these; "perfusion" alone may be spin labelling, which needs none.
 BOLUS_WORDS = words(
     ("bolus perfusion", alone("dsc", "dce", "r?cbv", "mtt", "ttp", "tmax", "ktrans", "gbp", "ep2d ?perf")),
 )

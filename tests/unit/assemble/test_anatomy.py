@@ -110,3 +110,15 @@ def test_a_spine_beside_a_head_that_nobody_names_leaves_a_doubt() -> None:
     assert "another part of the body" in unsaid.doubts[0]
     said = choose_roles(study(*four(body_part="HEAD"), spine))
     assert {role: said.certainty(role) for role in Role} == dict.fromkeys(Role, Certainty.SURE)
+
+
+def test_neck_that_the_examination_confirms_takes_no_role() -> None:
+    assignment = choose_roles(study(*four(body_part="NECK", study_description="MRT Hals mit KM")))
+    assert assignment.missing == tuple(Role)
+
+
+def test_a_narrow_sagittal_stack_beside_series_that_name_no_part_leaves_a_doubt() -> None:
+    narrow = mr_series(30, "t2 sag", plane="sagittal", minute=30, slices=15, spacing_mm=3.3, **TSE_T2)
+    assert choose_roles(study(*four(), narrow)).certainty(Role.T2) is Certainty.LIKELY
+    localizer = replace(narrow, slices=narrow.slices[:3])
+    assert choose_roles(study(*four(), localizer)).certainty(Role.T2) is Certainty.SURE

@@ -137,3 +137,11 @@ def test_of_equal_candidates_after_contrast_the_one_with_a_twin_before_is_prefer
     same = t1(9, "T1 tra KM")
     other = t1(8, "T1 tra KM", repetition_time_ms=700.0)
     assert chosen(choose_roles(study(t1(3, "T1 tra nativ"), other, same, T2, FLAIR)), Role.T1C) == (9, Certainty.SURE)
+
+
+@pytest.mark.parametrize(("sooner", "later"), [("2min", "10 min"), ("early", "late"), ("", "delayed")])
+def test_of_equal_t1_after_contrast_the_sooner_is_taken(sooner: str, later: str) -> None:
+    first, second = t1(9, f"T1 tra KM {sooner}"), t1(14, f"T1 tra KM {later}")
+    assignment = choose_roles(study(t1(3, "T1 tra nativ"), second, first, T2, FLAIR))
+    assert chosen(assignment, Role.T1C) == (9, Certainty.SURE)
+    assert "sooner" in next(e.reason for e in assignment.set_aside if e.series_number == 14)
