@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from bt_node.cli.completeness import print_completeness
+from bt_node.cli.compared import print_follow_up
 from bt_node.cli.context import CliState, print_json, print_table, state_of
 from bt_node.domain.states import JobState
 
@@ -124,6 +125,7 @@ def _print_view(view: dict[str, Any]) -> None:
         [(a["series_number"], a["series_instance_uid"], a["reason"]) for a in view["set_aside"]],
     )
     _print_findings(view["findings"])
+    print_follow_up(view["findings"] or {})
     print_table(
         "Results",
         ("kind", "SOPInstanceUID", "destination", "state", "detail"),
