@@ -7,8 +7,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from bt_node.cli.completeness import print_completeness
 from bt_node.cli.compared import print_follow_up
+from bt_node.cli.completeness import print_completeness
 from bt_node.cli.context import CliState, print_json, print_table, state_of
 from bt_node.domain.states import JobState
 
