@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -55,7 +54,7 @@ class Segmenter:
     output: SegmenterOutput
     network: nn.Module
     device: torch.device
-    intended: Intended = Intended()
+    intended: Intended = field(default_factory=Intended)
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -86,12 +85,25 @@ class Segmenter:
             OutOfDeviceMemoryError: the device ran out of memory.
             ValueError: shapes differ, a value is not finite, or nothing is inside the brain.
         """
+        return self.predict_with_spread(inputs)[0]
+
+    def predict_with_spread(self, inputs: Mapping[Role, ImageArray]) -> tuple[ImageArray, ImageArray | None]:
+        """The same, and how far the answers to mirrored images differ; raises as `predict` does.
+
+        Returns:
+            Probabilities as `predict` gives them, and float32 (Z, Y, X): the standard deviation of the whole tumour's
+            probability between the mirrored answers; None where the release has no `flips`.
+        """
         image = self._stacked(inputs)
         box = _filled_box((image != 0).any(axis=0))
         probabilities = np.zeros((len(self.output.regions), *image.shape[1:]), dtype=np.float32)
+        spread = np.zeros(image.shape[1:], dtype=np.float32) if self.input.flips else None
         with _out_of_memory_named(self.device):
-            probabilities[(slice(None), *box)] = self._slide(image[(slice(None), *box)])
-        return probabilities
+            mean, apart = self._slide(image[(slice(None), *box)])
+        probabilities[(slice(None), *box)] = mean
+        if spread is not None:
+            spread[box] = apart
+        return probabilities, spread
 
     def decide(self, probabilities: ImageArray, *, voxel_mm3: float | None = None) -> LabelArray:
         """Exclusive labels from probabilities, by the release's thresholds.
@@ -135,22 +147,34 @@ class Segmenter:
             raise ValueError("the input holds values that are not finite")
         return image
 
-    def _slide(self, image: ImageArray) -> ImageArray:
+    def _slide(self, image: ImageArray) -> tuple[ImageArray, ImageArray]:
         batch = torch.from_numpy(np.ascontiguousarray(image))[None].to(self.device)
         with (
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)),
         ):
-            mean = self._mirrored_mean(batch)
+            mean, apart = self._mirrored(batch)
         result: ImageArray = mean[0].float().clamp(0.0, 1.0).cpu().numpy()
-        return result
+        spread: ImageArray = apart[0].float().cpu().numpy()
+        return result, spread
 
-    def _mirrored_mean(self, batch: Tensor) -> Tensor:
-        """Mean answer over the image and its mirror images along every set of the release's `flips`."""
+    def _mirrored(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean answer over the image and its mirror images along every set of the release's `flips`.
+
+        With it comes the standard deviation of the first region between them.
+        """
         axes = [_AXES[axis] for axis in self.input.flips]
         mirrors = [chosen for count in range(len(axes) + 1) for chosen in combinations(axes, count)]
         answers = (self._blended(batch.flip(mirror)).flip(mirror) for mirror in mirrors)
-        return functools.reduce(torch.add, answers) / len(mirrors)
+        first = next(answers)
+        total, middle, squares = first, first[:, 0], torch.zeros_like(first[:, 0])
+        for number, answer in enumerate(answers, start=2):
+            total = total + answer
+            # Welford's way: the mean square less the squared mean would lose small differences.
+            off = answer[:, 0] - middle
+            middle = middle + off / number
+            squares = squares + off * (answer[:, 0] - middle)
+        return total / len(mirrors), (squares / len(mirrors)).clamp(min=0.0).sqrt()
 
     def _blended(self, batch: Tensor) -> Tensor:
         blended = sliding_window_inference(
@@ -190,7 +214,9 @@ def load_segmenter(release: Release, device: torch.device) -> Segmenter:
         network.load_state_dict({name: value.float() for name, value in safetensors.torch.load(content).items()})
     except (NetworkArgumentsError, SafetensorError, RuntimeError) as error:
         raise ReleaseError(release.folder.name, str(error)) from error
-    return Segmenter(release.identity, manifest.input, manifest.output, ready(network, device), device, manifest.intended)
+    return Segmenter(
+        release.identity, manifest.input, manifest.output, ready(network, device), device, manifest.intended
+    )
 
 
 def build_members(spec: NetworkSpec, *, exclusive: bool) -> nn.Module:

@@ -167,7 +167,7 @@ def _ghosts(body: Body) -> float | None:
 
 def _air_of_slice(image: FloatArray, body: BoolArray) -> tuple[float, float] | None:
     """Mean in the air above and below the body's box, and in the air left and right of it."""
-    rows, columns = (_spanned(body.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (_spanned(np.asarray(body.any(axis=axis))) for axis in (1, 0))
     across, beside = image[~rows][:, columns], image[rows][:, ~columns]
     if min(across.size, beside.size) < _LEAST_AIR_VOXELS:
         return None

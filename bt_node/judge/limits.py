@@ -219,10 +219,10 @@ LIMITS: Mapping[Check, Limit] = MappingProxyType(
             why="what reaches the edge of the images may go on beyond it",
         ),
         Check.SURENESS: Limit(
-            "mean probability",
+            "part of what is possible above the threshold",
             too_much=False,
-            caution=0.75,
-            hold=0.60,
+            caution=0.35,
+            hold=0.10,
             why="an outline just above its threshold everywhere is a guess",
         ),
         Check.SPREAD: Limit(

@@ -26,7 +26,8 @@ class OutlineQuality:
         parts: how many that do not touch.
         outside: part of it that lies outside the brain mask.
         at_border: part of it on the outermost pixels or slices of the series.
-        sureness: mean probability inside.
+        sureness: mean of how far probabilities inside lie above the threshold, part of what is possible: 0 where each
+            is just above it, 1 where each is 1.
         spread: mean over it of the standard deviation between the mirrored answers; None where the release has none.
     """
 
@@ -46,6 +47,8 @@ def measure_outline(
     probability: ImageArray,
     brain: BoolArray,
     on_source: BoolArray,
+    *,
+    threshold: float,
     spread: ImageArray | None = None,
 ) -> OutlineQuality | None:
     """Measure the whole tumour; None where nothing is outlined.
@@ -55,6 +58,7 @@ def measure_outline(
         probability: of the whole tumour there.
         brain: the brain mask there.
         on_source: the outline on the grid of the series that it is drawn on.
+        threshold: above which a voxel was outlined.
         spread: standard deviation of the probability between mirrored answers, there.
     """
     if not outline.any() or not on_source.any():
@@ -65,7 +69,7 @@ def measure_outline(
         parts=int(parts),
         outside=float(np.mean(~around[outline])),
         at_border=_at_border(on_source),
-        sureness=float(probability[outline].mean()),
+        sureness=float((probability[outline].mean() - threshold) / (1.0 - threshold)),
         spread=None if spread is None else float(spread[outline].mean()),
     )
 
@@ -87,7 +91,8 @@ def judge_outline(quality: OutlineQuality | None) -> Iterator[Concern]:
     yield from concern(
         Check.SURENESS,
         quality.sureness,
-        f"The network is not sure of the outline: inside it the mean probability is {_percent(quality.sureness)}.",
+        "The network is not sure of the outline: inside it probabilities lie just above the threshold "
+        f"({_percent(max(quality.sureness, 0.0))} of what is possible).",
     )
     yield from concern(
         Check.SPREAD,

@@ -19,6 +19,7 @@ from bt_node.domain.geometry import ImageArray
 from bt_node.domain.role import Role
 from bt_node.domain.study import RoleAssignment, StackedSeries
 from bt_node.domain.tumour import LabelMap, Region
+from bt_node.infer.segmenter import Segmenter
 from bt_node.judge.brain_quality import judge_brain, measure_brain
 from bt_node.judge.input_quality import judge_images, measure_series
 from bt_node.judge.limits import Check, Concern, concern
@@ -77,19 +78,33 @@ def of_brain(
 
 
 def of_outline(
-    outline: LabelMap, labels: LabelMap, probabilities: ImageArray, prepared: PreparedStudy, record: TripRecord
+    outline: LabelMap,
+    labels: LabelMap,
+    answer: tuple[ImageArray, ImageArray | None],
+    prepared: PreparedStudy,
+    segmenter: Segmenter,
+    record: TripRecord,
 ) -> tuple[Concern, ...]:
     """What speaks against the outline.
 
     Args:
         outline: on the models' grid.
         labels: on the grid of the series that it is drawn on.
-        probabilities: (3, Z, Y, X) of WT, TC and ET on the models' grid.
+        answer: probabilities (3, Z, Y, X) of WT, TC and ET on the models' grid, and the spread of mirrored answers.
         prepared: the study there.
+        segmenter: whose outline it is.
         record: where the numbers are kept.
     """
     whole = outline.mask(Region.WT)
-    measured = measure_outline(whole, probabilities[0], prepared.brain.array, labels.mask(Region.WT))
+    probabilities, spread = answer
+    measured = measure_outline(
+        whole,
+        probabilities[0],
+        prepared.brain.array,
+        labels.mask(Region.WT),
+        threshold=segmenter.output.thresholds[0],
+        spread=spread,
+    )
     if measured is not None:
         record.note_quality("outline", measured.facts())
     return tuple(judge_outline(measured))

@@ -17,17 +17,20 @@ from bt_node.infer.segmenter import Segmenter
 from bt_node.judge.bone import bone_like
 
 
-def tumour_probabilities(prepared: PreparedStudy, segmenter: Segmenter) -> tuple[ImageArray, float]:
+def tumour_probabilities(
+    prepared: PreparedStudy, segmenter: Segmenter
+) -> tuple[ImageArray, float, ImageArray | None]:
     """Ask the segmenter, and take off what it outlined on bone at the brain's rim.
 
     Returns:
-        Probabilities (3, Z, Y, X) of WT, TC and ET on the prepared grid, and the volume in ml that was taken off.
+        Probabilities (3, Z, Y, X) of WT, TC and ET on the prepared grid; the volume in ml that was taken off; the
+        standard deviation between mirrored answers (Z, Y, X), None where the release has none.
     """
     inputs = {role: volume.array for role, volume in prepared.inputs.items()}
-    probabilities = segmenter.predict(inputs)
+    probabilities, spread = segmenter.predict_with_spread(inputs)
     bone = bone_like(segmenter.decide(probabilities) > 0, prepared.brain.array, inputs)
     taken_off_ml = float(np.count_nonzero(bone)) * prepared.grid.voxel_volume_mm3 / 1000.0
-    return np.where(bone, np.float32(0.0), probabilities), taken_off_ml
+    return np.where(bone, np.float32(0.0), probabilities), taken_off_ml, spread
 
 
 def drawn_on(given: Collection[Role], wanted: Sequence[Role]) -> tuple[Role, ...]:

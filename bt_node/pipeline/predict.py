@@ -45,7 +45,7 @@ def segment_nifti(
     if preprocessed:
         probabilities, bone_ml = segmenter.predict({r: volume.array for r, volume in prepared.inputs.items()}), 0.0
     else:
-        probabilities, bone_ml = tumour_probabilities(prepared, segmenter)
+        probabilities, bone_ml, _ = tumour_probabilities(prepared, segmenter)
     target = volumes[reference_role(volumes)].grid
     on_target = to_source_grid(probabilities, prepared.grid, target)
     labels = segmenter.decide(on_target, voxel_mm3=target.voxel_volume_mm3)

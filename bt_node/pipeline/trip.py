@@ -120,7 +120,7 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
     with record.stage("witness"):
         assignment = confirmed_by_images(assignment, prepared, study.assigned, record)
     with record.stage("segment"):
-        probabilities, bone_ml = tumour_probabilities(prepared, models.segmenter)
+        probabilities, bone_ml, spread = tumour_probabilities(prepared, models.segmenter)
         labels = labels_on(outlined, reference, probabilities, prepared, models.segmenter)
         outline = _guide(labels, probabilities, prepared, models.segmenter)
         further = {role: labels_on(role, stacks[role], probabilities, prepared, models.segmenter) for role in others}
@@ -128,7 +128,7 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         answer = name_tumour_type(prepared, outline, stacks, models.classifier)
     with record.stage("judge"):
         findings = _findings(labels, missing, answer, models)
-        concerns += fitness.of_outline(outline, labels, probabilities, prepared, record)
+        concerns += fitness.of_outline(outline, labels, (probabilities, spread), prepared, models.segmenter, record)
         verdict = _judge(findings, prepared, stacks, matrix_to_judge(stacks, (outlined, *others)), concerns)
         record.note_verdict(verdict.decision, verdict.held_because, verdict.checks)
         findings = replace(findings, cautions=(*verdict.cautions, *left_out(bone_ml), *assignment.doubts, *lacking))

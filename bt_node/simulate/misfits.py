@@ -136,10 +136,13 @@ def _grid(size_mm: tuple[float, float, float], *, in_plane: float = 1.0, slice_m
 
 def _axes(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
     """LPS z, y and x of the voxel centres, to be broadcast."""
-    z, y, x = (
-        grid.origin[2 - place] + np.arange(count) * grid.spacing[2 - place] for place, count in enumerate(grid.shape)
-    )
+    z, y, x = (_along(grid, axis) for axis in (2, 1, 0))
     return z[:, None, None], y[None, :, None], x[None, None, :]
+
+
+def _along(grid: Grid, axis: int) -> FloatArray:
+    places = np.arange(grid.shape[2 - axis], dtype=np.float64)
+    return np.asarray(grid.origin[axis] + places * grid.spacing[axis], dtype=np.float64)
 
 
 def _painted(grid: Grid, parts: list[tuple[np.ndarray, _Signals]], seed: int) -> Mapping[Role, Volume]:

@@ -36,6 +36,15 @@ def test_a_release_tells_who_it_is_and_what_it_reads(make_release: Callable[...,
     assert release.manifest.input.roles == (Role.T1, Role.T1C, Role.T2, Role.FLAIR)
 
 
+def test_a_release_may_say_whom_it_is_for(make_release: Callable[..., Release]) -> None:
+    assert make_release("anybody").manifest.intended.min_age_years is None
+    release = make_release("adults", intended={"min_age_years": 18})
+    assert release.manifest.intended.min_age_years == 18
+    assert load_segmenter(release, CPU).intended.min_age_years == 18
+    with pytest.raises(ReleaseError, match="min_age_years"):
+        make_release("wrong", intended={"min_age_years": -1})
+
+
 def test_one_flipped_bit_in_the_weights_is_refused(make_release: Callable[..., Release]) -> None:
     release = make_release()
     content = bytearray(release.weights_path.read_bytes())

@@ -79,6 +79,19 @@ def test_flips_average_over_every_set_of_the_named_axes(make_release: Callable[.
     assert np.allclose(with_input(plain, flips=("Z", "Y")).predict(inputs), expected, atol=1e-5)
 
 
+def test_the_spread_is_the_standard_deviation_between_mirrored_answers(make_release: Callable[..., Release]) -> None:
+    plain, inputs = load_segmenter(make_release(), CPU), a_head((16, 17, 18))
+    answers = []
+    for axes in [(), (2,)]:
+        mirrored = plain.predict({role: np.flip(array, axes).copy() for role, array in inputs.items()})
+        answers.append(np.flip(mirrored, tuple(axis + 1 for axis in axes))[0])
+    probabilities, spread = with_input(plain, flips=("X",)).predict_with_spread(inputs)
+    assert np.allclose(spread, np.std(answers, axis=0), atol=1e-4)
+    assert spread.max() > 1e-3
+    assert probabilities.shape == (3, *spread.shape)
+    assert plain.predict_with_spread(inputs)[1] is None
+
+
 def test_flips_are_counted_in_passes_and_off_by_default(make_release: Callable[..., Release]) -> None:
     segmenter, passes = load_segmenter(make_release(), CPU), []
     segmenter.network.register_forward_hook(lambda *_: passes.append(1))

@@ -20,7 +20,9 @@ def judged(
 ):
     probability = np.where(outline, sure, 0.01).astype(np.float32)
     apart = None if spread is None else np.full(SHAPE, spread, np.float32)
-    quality = measure_outline(outline, probability, BRAIN, outline if on_source is None else on_source, apart)
+    quality = measure_outline(
+        outline, probability, BRAIN, outline if on_source is None else on_source, threshold=0.5, spread=apart
+    )
     return {each.check: each.decision for each in judge_outline(quality)}
 
 
@@ -33,7 +35,7 @@ def test_nothing_outlined_is_nothing_to_judge() -> None:
     assert judged(np.zeros(SHAPE, dtype=bool)) == {}
 
 
-@pytest.mark.parametrize(("sure", "decision"), [(0.7, Decision.CAUTION), (0.55, Decision.HOLD)])
+@pytest.mark.parametrize(("sure", "decision"), [(0.6, Decision.CAUTION), (0.54, Decision.HOLD)])
 def test_an_outline_just_above_its_threshold_is_told_or_held(sure: float, decision: Decision) -> None:
     assert judged(TUMOUR, sure=sure) == {Check.SURENESS: decision}
 

@@ -16,6 +16,7 @@ from bt_node.domain.tumour import (
     TumourType,
     TumourTypeFinding,
 )
+from bt_node.judge.limits import Check, Concern
 from bt_node.judge.missing import assessable
 from bt_node.judge.verdict import Decision, Verdict, judge_study
 
@@ -94,6 +95,25 @@ def test_several_doubts_are_all_told() -> None:
 @pytest.mark.parametrize("facts", [{"whole_tumour_ml": 1200.0}, {"brain_ml": 0.0}], ids=["all brain", "no brain"])
 def test_what_cannot_be_right_is_held_for_a_person(facts: dict[str, Any]) -> None:
     assert _judge(**facts).decision is Decision.HOLD
+
+
+def test_what_holds_stands_first_and_is_named() -> None:
+    held = Concern(Check.GHOSTS, Decision.HOLD, "Ghosts.")
+    verdict = _judge(whole_tumour_ml=500.0, concerns=(Concern(Check.NOISE, Decision.CAUTION, "Noise."), held))
+    assert verdict.decision is Decision.HOLD
+    assert verdict.held_because == ("Ghosts.",) == verdict.cautions[:1]
+    assert verdict.checks == (Check.GHOSTS, Check.LARGE, Check.NOISE)
+    assert len(verdict.cautions) == 3
+
+
+def test_a_concern_of_the_images_is_a_caution_on_the_result() -> None:
+    verdict = _judge(concerns=(Concern(Check.NOISE, Decision.CAUTION, "Noise."),))
+    assert (verdict.decision, verdict.cautions, verdict.held_because) == (Decision.CAUTION, ("Noise.",), ())
+
+
+def test_a_verdict_that_holds_without_a_reason_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="HOLD"):
+        Verdict(Decision.HOLD, ("a caution",))
 
 
 def test_an_odd_matrix_matters_only_where_something_is_drawn() -> None:
