@@ -78,7 +78,7 @@ class _Inquiry:
         """
         wanted = {"SeriesInstanceUID": "", "SeriesNumber": "", "Modality": "", "NumberOfSeriesRelatedInstances": ""}
         found = {series.series_instance_uid: series for series in map(_told, self._find("SERIES", wanted)) if series}
-        return tuple(self._counted(series) for _, series in sorted(found.items()))
+        return tuple(self._counted(series) for series in sorted(found.values(), key=lambda each: each.order))
 
     def _counted(self, series: SourceSeries) -> SourceSeries:
         if series.instances is not None or not series.may_hold_images:

@@ -30,6 +30,11 @@ class SourceSeries:
         """MR, or not told. Reports and segmentations of the study (our own too) are not waited for."""
         return self.modality in {"MR", ""}
 
+    @property
+    def order(self) -> tuple[bool, int, str]:
+        """Sort key: by number, those without one last."""
+        return (self.series_number is None, self.series_number or 0, self.series_instance_uid)
+
 
 @dataclass(frozen=True)
 class SourceAnswer:

@@ -198,7 +198,7 @@ def _merged(answered: Sequence[Json]) -> tuple[SourceSeries, ...]:
         known = best.get(told.series_instance_uid)
         if known is None or (told.instances or 0) > (known.instances or 0):
             best[told.series_instance_uid] = told
-    return tuple(best[uid] for uid in sorted(best))
+    return tuple(sorted(best.values(), key=lambda each: each.order))
 
 
 def _arrived(study: QuietStudy, looked: Json) -> list[Json]:

@@ -51,6 +51,7 @@ def told(answer: SourceAnswer) -> dict[int | None, int | None]:
 def test_a_source_tells_the_instances_of_each_series(source: FakePacs, fake_peer: Peer) -> None:
     answer = ask(fake_peer)
     assert told(answer) == SLICES
+    assert [series.series_number for series in answer.series] == sorted(SLICES)
     assert source.find_requests == 1
     assert {(series.modality, series.counted) for series in answer.series} == {("MR", False)}
 
