@@ -258,10 +258,11 @@ def test_two_echoes_in_one_series_become_two_volumes(tmp_path: Path) -> None:
 
 
 def test_slices_that_nothing_tells_apart_stay_together_and_are_refused(tmp_path: Path) -> None:
+    other = ramp_volume(VOLUME.grid, seed=2)  # images with the same pixels would be taken as copies
     keyed = by_uid(
         *write_series(tmp_path / "a", VOLUME, series_uid="1.2.3.5"),
         *write_series(
-            tmp_path / "b", VOLUME, series_uid="1.2.3.5", SOPInstanceUID=lambda plane: made_uid("again", plane)
+            tmp_path / "b", other, series_uid="1.2.3.5", SOPInstanceUID=lambda plane: made_uid("again", plane)
         ),
     )
     with pytest.raises(DuplicateSliceError):
