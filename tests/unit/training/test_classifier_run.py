@@ -214,7 +214,10 @@ def test_a_recipe_with_mistakes_lists_them_all(tmp_path: Path) -> None:
 
 def test_the_released_recipes_are_sound_and_end_at_the_size_that_the_node_shows() -> None:
     folder = Path(__file__).parents[3] / "training/recipes"
-    small, full = read_recipe(folder / "classifier.toml"), read_recipe(folder / "classifier-224.toml")
+    parts = ("classifier", "classifier-224", "classifier-sources")
+    small, full, last = (read_recipe(folder / f"{name}.toml") for name in parts)
+    assert {last.size_in(epoch) for epoch in range(last.epochs)} == {224}
+    assert last.network == full.network
     assert small.size_in(0) < small.size_in(small.epochs - 1) < 224
     assert {full.size_in(epoch) for epoch in range(full.epochs)} == {full.input.size} == {224}
     assert small.data == full.data
