@@ -175,3 +175,61 @@ def test_a_cosine_of_almost_nothing_does_not_empty_the_image() -> None:
     grid = Grid((9, 9, 9), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), direction)
     found = to_source_grid(np.ones((1, 9, 9, 9), dtype=np.float32), grid, grid)
     assert found.min() == pytest.approx(1.0)
+
+
+# ---------------------------------------------------------------- small and awkward outlines, there and back
+
+
+def _there_and_back(mask: np.ndarray, source: Grid) -> np.ndarray:
+    """A perfect network: what the mask looks like on the model's grid is what it answers."""
+    ends = np.array(np.meshgrid(*[(0, n - 1) for n in source.shape], indexing="ij")).reshape(3, -1).T
+    corners = source.index_to_world(ends)
+    model = axis_aligned_grid(np.floor(corners.min(axis=0)) - 5, corners.max(axis=0) + 5)
+    there = resample(volume_to_itk(Volume(mask.astype(np.float32), source)), model)
+    return to_source_grid(there[None], model, source)[0] >= 0.5
+
+
+def _dice(a: np.ndarray, b: np.ndarray) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+# Rows × columns is no multiple of 8 in any of them.
+SHAPES = st.tuples(st.integers(4, 9), st.sampled_from([37, 41, 53]), st.sampled_from([39, 43, 51]))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    angles=st.tuples(*[st.floats(-180, 180)] * 3),
+    shape=SHAPES,
+    in_plane=st.tuples(st.floats(0.8, 1.5), st.floats(0.8, 1.5)),
+    slice_mm=st.floats(3.0, 6.0),
+    where=st.tuples(*[st.floats(0, 1)] * 3),
+)
+def test_a_lesion_on_one_slice_stays_on_that_slice_wherever_it_lies_even_at_the_edge(
+    angles: tuple[float, float, float],
+    shape: tuple[int, int, int],
+    in_plane: tuple[float, float],
+    slice_mm: float,
+    where: tuple[float, float, float],
+) -> None:
+    source = _around_centre(shape, (*in_plane, slice_mm), _rotation(angles))
+    level, row, column = (round(part * (size - 1)) for part, size in zip(where, shape, strict=True))
+    mask = np.zeros(shape, dtype=bool)
+    mask[level, max(0, row - 4) : row + 5, max(0, column - 3) : column + 4] = True
+    found = _there_and_back(mask, source)
+    assert set(np.flatnonzero(found.any(axis=(1, 2)))) == {level}
+    assert _dice(found, mask) > 0.85
+
+
+@pytest.mark.parametrize(("order", "signs"), AXES_AND_SIGNS)
+def test_a_lesion_that_touches_first_slice_first_row_and_last_column_comes_back_for_each_of_48_axis_orders(
+    order: tuple[int, ...], signs: tuple[int, ...]
+) -> None:
+    source = _around_centre((7, 37, 43), (1.0, 0.9, 4.0), np.eye(3)[:, list(order)] * np.array(signs))
+    mask = np.zeros(source.shape, dtype=bool)
+    mask[:2, :11, -13:] = True
+    mask[:1, :5, -20:] = True
+    found = _there_and_back(mask, source)
+    assert _dice(found, mask) > 0.93
+    assert found[0, 0, -1]
+    assert not found[3:].any()
