@@ -8,8 +8,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from bt_node.domain.region import Region, ReleaseIdentity
 from bt_node.domain.result import ResultKind
-from bt_node.domain.tumour import Region, ReleaseIdentity
 
 
 @dataclass(frozen=True)

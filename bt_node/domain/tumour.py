@@ -14,27 +14,22 @@ from enum import StrEnum
 import numpy as np
 
 from bt_node.domain.geometry import BoolArray, Grid, LabelArray
+from bt_node.domain.region import LABEL_OF, PARTS_OF, Region, ReleaseIdentity
 from bt_node.domain.study import Role
 
-
-class Region(StrEnum):
-    """Exclusive regions (NCR, ED, ET) and the nested ones that BraTS scores (TC, WT)."""
-
-    NCR = "NCR"  # necrotic and non-enhancing tumour core
-    ED = "ED"  # peritumoural oedema
-    ET = "ET"  # enhancing tumour
-    TC = "TC"  # tumour core: NCR + ET
-    WT = "WT"  # whole tumour: NCR + ED + ET
-
-
-LABEL_OF: Mapping[Region, int] = {Region.NCR: 1, Region.ED: 2, Region.ET: 3}
-PARTS_OF: Mapping[Region, tuple[Region, ...]] = {
-    Region.NCR: (Region.NCR,),
-    Region.ED: (Region.ED,),
-    Region.ET: (Region.ET,),
-    Region.TC: (Region.NCR, Region.ET),
-    Region.WT: (Region.NCR, Region.ED, Region.ET),
-}
+__all__ = [
+    "LABEL_OF",
+    "PARTS_OF",
+    "Findings",
+    "LabelMap",
+    "Region",
+    "RegionMeasurement",
+    "ReleaseIdentity",
+    "SliceAnswer",
+    "SliceBasis",
+    "TumourType",
+    "TumourTypeFinding",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +69,6 @@ class TumourType(StrEnum):
     MENINGIOMA = "meningioma"
     PITUITARY = "pituitary"
     NONE = "no_tumour"
-
-
-@dataclass(frozen=True)
-class ReleaseIdentity:
-    """Which model said it: name and version of the release and SHA-256 (hex) of its weights."""
-
-    name: str
-    version: str
-    weights_sha256: str
 
 
 @dataclass(frozen=True)
