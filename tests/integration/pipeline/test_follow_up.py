@@ -342,13 +342,15 @@ def test_without_the_former_files_nothing_is_said_of_several_lesions(node: Node,
     assert told["volumes_ml"]["WT"]["percent"] == pytest.approx(0.0, abs=0.1)
 
 
-def test_an_outline_that_is_not_the_remembered_one_is_not_trusted(node: Node, january: Visit, march: Visit):
-    """Somebody exchanged the former SEG in the spool: only the numbers count."""
+def test_an_outline_that_is_not_the_remembered_one_is_not_trusted(
+    node: Node, january: Visit, march: Visit, phantoms: dict[str, PhantomStudy], tmp_path: Path
+):
+    """Somebody exchanged the former SEG in the spool, for one on the same grid: only the numbers count."""
+    other = node.take(visit(phantoms["small"], tmp_path, "20251201").carved(RIGHT))
     first = node.take(january)
-    other = node.take(visit_of_another := replace(march, truth=march.truth))
     node.files(first)["SEG_DERIVED"].write_bytes(node.files(other)["SEG_DERIVED"].read_bytes())
-    node.again(other, visit_of_another)
-    told = node.findings(other)["follow_up"]
+    told = node.findings(node.take(march))["follow_up"]
+    assert told["former_job"] == first
     assert (told["compared"], told["because"]) == ("NUMBERS", "the former outline cannot be read as it was made")
 
 
