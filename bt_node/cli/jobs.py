@@ -162,7 +162,10 @@ def _print_sequences(sequences: dict[str, list[str]] | None) -> None:
 def _print_findings(findings: dict[str, Any]) -> None:
     if "volumes_ml" not in findings:
         return
-    rows: list[tuple[object, object]] = [(f"{name} ml", ml) for name, ml in findings["volumes_ml"].items()]
+    rows: list[tuple[object, object]] = (
+        [("verdict", findings["verdict"]["decision"])] if "verdict" in findings else []
+    )
+    rows += [(f"{name} ml", ml) for name, ml in findings["volumes_ml"].items()]
     rows += [(f"{name} ml", "not assessed") for name in findings.get("not_assessed", [])]
     tumour_type = findings.get("tumour_type")
     if tumour_type:

@@ -146,9 +146,9 @@ LIMITS: Mapping[Check, Limit] = MappingProxyType(
         Check.ROUNDNESS: Limit(
             "part of the convex hull",
             too_much=False,
-            caution=0.78,
+            caution=0.76,
             hold=0.70,
-            why="brains found in heads fill 0.83 to 0.89; a mask that leaked or was torn fills less",
+            why="brains found in heads fill 0.78 to 0.89; a mask that leaked or was torn fills less",
         ),
         Check.DEPTH: Limit(
             "mm",

@@ -6,7 +6,7 @@ without patient data: they are written into the report and the job book. Limits 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from bt_node.domain.study import Role
@@ -41,6 +41,10 @@ class Verdict:
             raise ValueError(f"{self.decision.value} does not go with {len(self.cautions)} caution(s)")
         if (self.decision is Decision.HOLD) != bool(self.held_because):
             raise ValueError(f"{self.decision.value} does not go with {len(self.held_because)} reason(s) to hold")
+
+    def carrying(self, cautions: Collection[str]) -> Decision:
+        """The decision about a result that carries these cautions, which others than the judge may have added."""
+        return Decision.CAUTION if self.decision is Decision.SEND and cautions else self.decision
 
 
 def judge_study(

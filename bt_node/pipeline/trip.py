@@ -130,12 +130,12 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         findings = _findings(labels, missing, answer, models)
         concerns += fitness.of_outline(outline, labels, (probabilities, spread), prepared, models.segmenter, record)
         verdict = _judge(findings, prepared, stacks, matrix_to_judge(stacks, (outlined, *others)), concerns)
-        record.note_verdict(verdict.decision, verdict.held_because, verdict.checks)
         findings = replace(findings, cautions=(*verdict.cautions, *left_out(bone_ml), *assignment.doubts, *lacking))
         record.note_findings(findings)
     with record.stage("compare"):
         compared = compare(study.memory, Outlined(outlined, reference, labels), findings, stacks, study.paths)
         findings = _with_change(findings, compared)
+        record.note_verdict(verdict.carrying(findings.cautions), verdict.held_because, verdict.checks)
         record.note_findings(findings)
         record.note_comparison(compared.follow_up, compared.remembered, compared.why_not)
     with record.stage("encode"):

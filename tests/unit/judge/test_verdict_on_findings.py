@@ -111,6 +111,12 @@ def test_a_concern_of_the_images_is_a_caution_on_the_result() -> None:
     assert (verdict.decision, verdict.cautions, verdict.held_because) == (Decision.CAUTION, ("Noise.",), ())
 
 
+def test_a_caution_that_somebody_else_added_makes_it_send_with_caution() -> None:
+    assert Verdict(Decision.SEND).carrying(()) is Decision.SEND
+    assert Verdict(Decision.SEND).carrying(("bone was left out",)) is Decision.CAUTION
+    assert Verdict(Decision.HOLD, ("why",), ("why",)).carrying(("why",)) is Decision.HOLD
+
+
 def test_a_verdict_that_holds_without_a_reason_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="HOLD"):
         Verdict(Decision.HOLD, ("a caution",))
