@@ -67,7 +67,8 @@ def held_job(bench: Bench, folder: Path, tmp_path: Path) -> tuple[int, Path]:
     (job_id,) = bench.book.sweep_complete(0.0, 300.0)
     job = bench.book.claim("worker", 60)
     kept = {"role": "T1", "series_number": 1, "series_instance_uid": "1.2", "reason": "the stored reason"}
-    record = RunRecord(roles=[kept | {"certainty": "sure", "doubts": []}])
+    image = {"opinion": "contradicts", "why": "fluid is bright in it alone", "numbers": {"fluid_ml": 97.5}}
+    record = RunRecord(roles=[kept | {"certainty": "sure", "doubts": [], "image": image}])
     bench.book.finish(job_id, job.token, JobState.HELD, "roles-ambiguous", "two FLAIR", record)
     config = tmp_path / "config.toml"
     config.write_text(f'[storage]\nspool = "{bench.spool.root}"\n[database]\nurl = "{bench.url}"\n')
@@ -105,6 +106,16 @@ def test_the_rules_of_the_site_are_named_where_they_matched(folder: Path, tmp_pa
     config.write_text('[[roles.rules]]\nname = "second FLAIR"\nmatch = { ti_ms = [2400, 2600] }\nexclude = true\n')
     (explained,) = json.loads(run(config, ["series", "explain", folder, "--json"]))["studies"]
     assert [entry["reason"] for entry in explained["set_aside"]] == ['rule "second FLAIR"'] * 2
+
+
+def test_what_the_images_said_stands_beside_the_ranking(held_job: tuple[int, Path]) -> None:
+    job_id, config = held_job
+    (said,) = json.loads(run(config, ["jobs", "explain", job_id, "--json"]))["images"]
+    assert (said["role"], said["series_number"], said["opinion"]) == ("T1", 1, "contradicts")
+    printed = run(config, ["jobs", "explain", job_id])
+    assert "What the images of the last run say" in printed
+    assert "contradicts" in printed
+    assert "97.5" in printed
 
 
 def test_a_held_job_is_explained_decided_and_explained_again(held_job: tuple[int, Path], bench: Bench) -> None:
