@@ -10,6 +10,7 @@ PARTS = (
     "bench.ingest",
     "bench.roles",
     "bench.convert",
+    "bench.registration",
     "bench.brainmask",
     "bench.inference",
     "bench.trip",

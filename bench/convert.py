@@ -1,4 +1,7 @@
-"""Seconds and CPU seconds of registration, mask and regrid for one study, on the phantom.
+"""Seconds and CPU seconds of loading, registration, mask and regrid for one study, on the phantom.
+
+Loading stands beside dcm2niix on the same files, registration of one series (FLAIR) beside SimpleITK's default, in
+the same run; the last lines have the ratios.
 
     python -m bench.convert              the phantom as it is (3 to 5.5 mm slices)
     python -m bench.convert --isotropic  the same head brought to 1 mm isotropic volumes first
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -21,10 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.machine import describe_machine
+from bench.rigid import by_simpleitk
 from bt_node.assemble.study import read_study
-from bt_node.convert.itk import resample, volume_to_itk
+from bt_node.convert.itk import one_itk_thread, resample, volume_to_itk
 from bt_node.convert.measure import measure
 from bt_node.convert.prepare import prepare
+from bt_node.convert.register import register
 from bt_node.convert.regrid import axis_aligned_grid, to_source_grid
 from bt_node.convert.stack import load_series
 from bt_node.domain.geometry import Volume
@@ -66,8 +72,13 @@ def main() -> None:
         phantom = make_phantom(Path(scratch))
         for _ in range(arguments.rounds):
             volumes = timed("load DICOM", lambda: load(phantom))
+            timed("dcm2niix", lambda: by_dcm2niix(phantom))
             if arguments.isotropic:
                 volumes = {role: isotropic(volume) for role, volume in volumes.items()}
+            pair = (volumes[Role.T1C], volumes[Role.FLAIR])
+            timed("register FLAIR", lambda pair=pair: register(*pair, Role.FLAIR))
+            with one_itk_thread:
+                timed("SimpleITK's default, FLAIR", lambda pair=pair: by_simpleitk(*pair))
             study = timed("register, mask, regrid", lambda volumes=volumes: prepare(volumes))
             three = np.repeat(study.brain.array[None].astype(np.float32), 3, axis=0)
             timed(
@@ -79,6 +90,16 @@ def main() -> None:
     for name, pairs in rows.items():
         table.add_row(name, *(f"{statistics.median(column):.2f}" for column in zip(*pairs, strict=True)))
     Console().print(table)
+    for ours, theirs in (("load DICOM", "dcm2niix"), ("register FLAIR", "SimpleITK's default, FLAIR")):
+        ratios = [a[0] / b[0] for a, b in zip(rows[ours], rows[theirs], strict=True)]
+        print(f"{ours} / {theirs}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def by_dcm2niix(phantom: PhantomStudy) -> None:
+    """All series of the phantom to NIfTI: what it writes is not used."""
+    with tempfile.TemporaryDirectory() as out:
+        command = ["dcm2niix", "-b", "n", "-z", "n", "-f", "%s", "-o", out, str(phantom.folder)]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 if __name__ == "__main__":

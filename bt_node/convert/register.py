@@ -31,11 +31,17 @@ _BINS = 32
 _BRIGHTEST_PERCENT = 98.0
 _RIM_MM = 12.0
 _SEED = 20
-_SAMPLES = 60_000
+_SAMPLES = (15_000, 60_000)  # voxels looked at on each level
 _LEAST_GAIN = 0.01  # of mutual information (nats) before the scanner's own geometry is given up
 _LEAST_OVERLAP = 0.4  # of the reference's head
 _LEAST_INFORMATION = 0.25  # nats; unrelated heads and noise stay below
 _START_ANGLES_DEG = (-25.0, 25.0)
+_START_SHIFTS_MM = (-50.0, -25.0, 25.0, 50.0)  # along the slices, where a series covers part of the head
+_NEARLY_ALL = 0.85  # of the reference's head
+# What is found is tried again from these distances where there is reason for doubt.
+_DOUBTED_TURN_DEG, _DOUBTED_SHIFT_MM = 8.0, 10.0
+_AGAIN = (5.0, 12.0)  # degrees, and mm
+_TRIES, _RESTARTS = 4, 2
 _HALF_VOXEL = 0.5
 
 
@@ -111,20 +117,62 @@ class _Pair:
         head = head_mask(fixed)
         self.centre, self.other_centre = _middle(head), _middle(head_mask(moving))
         self.points = _sample_points(head)
+        self.normal = np.reshape(moving.GetDirection(), (3, 3))[:, 2]
         self.region = sitk.BinaryDilate(head, [int(_RIM_MM / s) for s in fixed.GetSpacing()])
         self.levels = [tuple(_smooth(image, width) for image in (fixed, moving)) for width in _LEVELS_MM]
 
     def register(self) -> RegistrationReport:
         identity = self._rigid(np.zeros(3))
         before = self._information(identity)
-        found = [self._optimise(start) for start in self._starts(identity)]
-        after, best = max(((self._information(one), one) for one in found), key=lambda pair: pair[0])
+        after, best = self._confirmed(*self._best_of(self._starts(identity)))
         applied = after > before + _LEAST_GAIN
         chosen, metric = (best, after) if applied else (identity, before)
         overlap = self._overlap(chosen)
         self._refuse_failure(metric, overlap)
         motion = _motion(chosen) if applied else RigidMotion()
         return RegistrationReport(self.role, motion, applied, before, metric, overlap)
+
+    def _best_of(self, starts: Sequence[sitk.Euler3DTransform]) -> tuple[float, sitk.Euler3DTransform]:
+        found = [self._optimise(start) for start in starts]
+        return max(((self._information(one), one) for one in found), key=lambda pair: pair[0])
+
+    def _confirmed(self, after: float, best: sitk.Euler3DTransform) -> tuple[float, sitk.Euler3DTransform]:
+        """What was found, once no start around it ends better: mutual information has false maxima.
+
+        Only where there is reason for doubt: the patient moved far, or the series covers part of the head.
+
+        Raises:
+            RegistrationError: each try ends elsewhere and better, so the last one is no more to be trusted.
+        """
+        for _ in range(_TRIES):
+            if not self._doubtful(best):
+                return after, best
+            coarse = [self._optimise(start, levels=1) for start in self._around(best)]
+            likely = max(coarse, key=self._coarse_information)
+            if self._coarse_information(likely) <= self._coarse_information(best) + _LEAST_GAIN:
+                return after, best
+            again, other = self._best_of([likely])
+            if again <= after + _LEAST_GAIN:
+                return after, best
+            after, best = again, other
+        raise RegistrationError(self.role.value, f"{_TRIES} tries ended at as many places, each better than before.")
+
+    def _doubtful(self, transform: sitk.Euler3DTransform) -> bool:
+        motion = _motion(transform)
+        far = motion.rotation_deg > _DOUBTED_TURN_DEG or motion.translation_mm > _DOUBTED_SHIFT_MM
+        return far or self._overlap(transform) < _NEARLY_ALL
+
+    def _around(self, transform: sitk.Euler3DTransform) -> list[sitk.Euler3DTransform]:
+        """The likeliest starts at some distance from `transform`, each turned or shifted along one axis."""
+        steps = [sign * axis for axis in np.eye(3) for sign in (-1.0, 1.0)]
+        angles = np.array([transform.GetAngleX(), transform.GetAngleY(), transform.GetAngleZ()])
+        shift = np.array(transform.GetTranslation())
+        chosen = []
+        for distance in _AGAIN:
+            near = [self._rigid(shift, np.degrees(angles) + distance * step) for step in steps]
+            near += [self._rigid(shift + distance * step, np.degrees(angles)) for step in steps]
+            chosen += sorted(near, key=self._coarse_information, reverse=True)[:_RESTARTS]
+        return chosen
 
     def _refuse_failure(self, metric: float, overlap: float) -> None:
         if overlap < _LEAST_OVERLAP:
@@ -146,7 +194,10 @@ class _Pair:
         """The scanner's geometry unless it hardly overlaps, and the best coarse guess when that is clearly better."""
         shift = self.other_centre - self.centre
         turns = [(0.0, 0.0, 0.0), *(tuple(a * e) for a in _START_ANGLES_DEG for e in np.eye(3))]
-        best = max((self._rigid(shift, turn) for turn in turns), key=self._coarse_information)
+        shifts = [shift]
+        if self._overlap(self._rigid(shift)) < _NEARLY_ALL:  # the middle of a part is not the middle of the head
+            shifts += [shift + along * self.normal for along in _START_SHIFTS_MM]
+        best = max((self._rigid(to, turn) for to in shifts for turn in turns), key=self._coarse_information)
         if self._overlap(identity) < _LEAST_OVERLAP:
             return [best]
         gain = self._coarse_information(best) - self._coarse_information(identity)
@@ -178,14 +229,15 @@ class _Pair:
         method.SetMetricFixedMask(self.region)
         method.SetMetricSamplingStrategy(method.RANDOM)
         voxels = self.levels[level][0].GetNumberOfPixels()
-        method.SetMetricSamplingPercentage(min(1.0, _SAMPLES / voxels), _SEED)
+        method.SetMetricSamplingPercentage(min(1.0, _SAMPLES[level] / voxels), _SEED)
         method.SetInterpolator(sitk.sitkLinear)
         return method
 
-    def _optimise(self, start: sitk.Euler3DTransform) -> sitk.Euler3DTransform:
+    def _optimise(self, start: sitk.Euler3DTransform, levels: int | None = None) -> sitk.Euler3DTransform:
+        """From `start` to the nearest maximum, on the first `levels` levels or on all."""
         transform = sitk.Euler3DTransform(start)
         try:
-            for level, pair in enumerate(self.levels):
+            for level, pair in enumerate(self.levels[:levels]):
                 method = self._method(level)
                 method.SetOptimizerAsRegularStepGradientDescent(
                     learningRate=2.0 / (1 + level),  # mm: scales below turn every step into a shift of the head
