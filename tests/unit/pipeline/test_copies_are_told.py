@@ -1,4 +1,4 @@
-"""An image that was left out because the series holds it already stands in the job book, like everything set aside."""
+"""An image that was left out because the series holds it already is listed, like everything that is set aside."""
 
 from __future__ import annotations
 
