@@ -124,5 +124,6 @@ def _manifest(
         "network": network | {"arguments": dict(recipe.network.arguments)},
         "input": reads.model_dump(mode="json"),
         "output": (tuning.output if tuning else output_of(recipe)).model_dump(mode="json"),
+        "intended": recipe.intended.model_dump(exclude_none=True),
         "training": training | ({"tuning": tuning.table()} if tuning else {}),
     }

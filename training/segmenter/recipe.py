@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bt_node.domain.study import Role
+from bt_node.infer.release import Intended
 from training.segmenter.case import LabelScheme, Layout
 
 Chance = Annotated[float, Field(ge=0, le=1)]
@@ -123,6 +124,7 @@ class SegmenterRecipe(_Table):
     augmentation: AugmentationRecipe
     optimiser: OptimiserRecipe
     output: OutputRecipe
+    intended: Intended = Intended()  # goes into the manifest as it is: the node holds studies of younger patients
 
     @model_validator(mode="after")
     def _network_fits(self) -> Self:

@@ -90,7 +90,8 @@ def test_each_series_gets_segs_of_its_own(phantom: PhantomStudy, both: TripOutco
         for role in (Role.T1C, Role.FLAIR)
     }
     assert [str(seg.FrameOfReferenceUID) for seg in segs] == [frames[Role.T1C]] * 2 + [frames[Role.FLAIR]] * 2
-    assert segs[2].SeriesDescription == "AI SEG FLAIR: for research use only, not for diagnosis"
+    # The coarse phantom's slices are far apart, which is a caution.
+    assert segs[2].SeriesDescription == "CAUTION, AI SEG FLAIR: for research use only, not for diagnosis"
     tracked = [[str(item.TrackingUID) for item in seg.SegmentSequence] for seg in segs]
     assert tracked[:2] == tracked[2:]
 

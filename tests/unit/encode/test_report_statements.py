@@ -14,7 +14,7 @@ from bt_node.encode import codes
 from bt_node.encode.report import Report, segments_of, write_report
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.uids import RunIdentity
-from bt_node.encode.words import long_string, series_description
+from bt_node.encode.words import NOT_ANSWERED_TITLE, long_string, series_description
 
 RUN = RunIdentity("1.2.3", "1.2.3.4", "d" * 64, (encode_cases.SEGMENTER,), "0.1.0")
 EMPTY = encode_cases.without(encode_cases.nested_labels(), 1, 2, 3)
@@ -104,7 +104,12 @@ def test_comments_hold_disclaimer_cautions_probabilities_and_weights(full: Encod
     assert encode_cases.SEGMENTER.weights_sha256 in outline
 
 
-@pytest.mark.parametrize("kind", list(ResultKind))
+def test_the_title_of_a_report_without_answer_says_research_only() -> None:
+    assert "for research use only, not for diagnosis" in NOT_ANSWERED_TITLE
+    assert len(NOT_ANSWERED_TITLE) <= 64
+
+
+@pytest.mark.parametrize("kind", sorted(set(ResultKind) - {ResultKind.NOT_ANSWERED}))
 def test_every_title_says_research_only_and_cautions_show_in_it(kind: ResultKind) -> None:
     plain, cautious = series_description(kind, ()), series_description(kind, ("x",))
     for title in (plain, cautious):

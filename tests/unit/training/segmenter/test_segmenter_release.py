@@ -168,6 +168,16 @@ def test_flips_that_are_asked_for_are_what_the_release_does_and_was_measured_wit
     assert "Mirrored along X" in (mirrored.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
+def test_whom_a_release_is_meant_for_comes_from_the_recipe(
+    make_run: Callable[..., Path], data: Path, tmp_path: Path
+) -> None:
+    recipe = a_recipe()
+    adults = recipe | {"intended": {"min_age_years": 18}}
+    for name, wanted, told in (("all", recipe, None), ("adults", adults, 18.0)):
+        release = export(make_run(name, ("A",), recipe=wanted), data, tmp_path / f"release-{name}", CPU)
+        assert read_release(release.folder).manifest.intended.min_age_years == told
+
+
 def test_a_release_holds_the_last_weights_or_on_demand_the_best_and_says_which(
     make_run: Callable[..., Path], data: Path, tmp_path: Path
 ) -> None:
