@@ -5,12 +5,13 @@ RUN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PEERS  := orthanc orthanc-dicomweb dcmtk postgresql dcm2niix pixelmed-apps default-jre-headless
 
-.PHONY: help demo test check peers bench format clean
+.PHONY: help demo test check peers bench viewer format clean
 
 help:
 	@echo "make demo    install, start a node and a fake PACS, send a phantom study, show what came back"
 	@echo "make peers   install the programs that the tests talk to (apt: $(PEERS))"
 	@echo "make test    linters, types, import contracts and the whole test suite"
+	@echo "make viewer  OHIF in a browser draws our outlines in the right place (apt: chromium, npm)"
 	@echo "make bench   the figures of bench/README.md"
 
 # Plain pip: other installers resolve torch to gigabytes of CUDA even where there is no GPU.
@@ -34,6 +35,16 @@ test: check
 peers:
 	$(SUDO) apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PEERS)
+
+var/ohif/package/dist:
+	mkdir -p var/ohif
+	cd var/ohif && npm pack --silent @ohif/app@3.13.2 && tar -xzf ohif-app-3.13.2.tgz && rm ohif-app-3.13.2.tgz
+
+viewer: $(VENV)/.installed
+	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends chromium npm orthanc orthanc-dicomweb
+	$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,viewer]"
+	$(MAKE) var/ohif/package/dist
+	BT_NODE_REQUIRE_PEERS=1 $(RUN)/pytest tests/viewer
 
 bench: $(VENV)/.installed
 	$(RUN)/python -m bench
