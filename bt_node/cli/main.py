@@ -68,6 +68,8 @@ def main() -> None:
     # Walking the thousands of objects that imports make, at start and again at exit, is a third of a short command.
     gc.disable()
     atexit.register(gc.freeze)
+    # At its first model pydantic asks every installed distribution for plug-ins; the node uses none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         app()
     except BtNodeError as error:

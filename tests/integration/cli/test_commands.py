@@ -190,3 +190,15 @@ def test_only_short_commands_run_without_the_cycle_collector(monkeypatch: pytest
     for command in ("serve", "demo", "send", "predict"):
         assert runner.invoke(app, [command, "--help"]).exit_code == 0
     assert switched == [True] * 4
+
+
+def test_the_command_line_does_not_search_for_plug_ins_of_pydantic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYDANTIC_DISABLE_PLUGINS", raising=False)
+    program = (
+        "import os, sys; sys.argv = ['bt-node', '--version']\n"
+        "from bt_node.cli.main import main\n"
+        "try: main()\n"
+        "finally: print(os.environ.get('PYDANTIC_DISABLE_PLUGINS'))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout.splitlines()[-1] == "__all__"
