@@ -158,7 +158,7 @@ def test_job_commands_start_without_torch(bench: Bench, tmp_path: Path, command:
         "import sys; from bt_node.cli.main import app\n"
         f"try: app({arguments!r})\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'monai', 'SimpleITK', 'highdicom', 'pydicom', 'pynetdicom', 'scipy', 'alembic'}\n"
+        "heavy = {'numpy', 'torch', 'monai', 'SimpleITK', 'highdicom', 'pydicom', 'pynetdicom', 'scipy', 'alembic'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
