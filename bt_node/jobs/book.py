@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+from bt_node.domain.audit import AuditEntry, AuditRecord
 from bt_node.domain.follow_up import FormerStudy
 from bt_node.domain.receipt import ReceivedInstance, Refusal
 from bt_node.domain.result import SendOutcome
 from bt_node.domain.role import Role
 from bt_node.domain.states import JobState
-from bt_node.jobs import decisions, operator, outbox, receipts, remembered, review, runs, timetable, views
+from bt_node.jobs import audit, decisions, operator, outbox, receipts, remembered, review, runs, timetable, views
+from bt_node.jobs.audit import Verification
 from bt_node.jobs.completeness import Decide, by_quiet_time_alone, quiet_studies, write_down
 from bt_node.jobs.database import Clock, Database
 from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, Json, RunRecord, StoredResult
@@ -126,7 +128,9 @@ class JobBook:
         Job, history and the facts of its results stay. The study may come again: it is then taken up as new.
         """
         with self._database.write() as tx:
-            return timetable.forget(tx, job_id)
+            paths = timetable.forget(tx, job_id)
+            audit.note_deleted(tx, job_id, len(paths))
+            return paths
 
     def forget_refusals(self, retention_days: float) -> int:
         """Delete refusals older than `retention_days` (0: none); returns how many."""
@@ -138,7 +142,10 @@ class JobBook:
     def claim(self, worker: str, lease_seconds: float) -> ClaimedJob | None:
         """READY -> RUNNING for the most urgent job (priority, then longest wait), or None when there is none."""
         with self._database.write() as tx:
-            return runs.claim(tx, worker, lease_seconds)
+            job = runs.claim(tx, worker, lease_seconds)
+            if job:
+                audit.note_accessed(tx, job.study_instance_uid, len(job.instances), worker, "read for analysis")
+            return job
 
     def renew_lease(self, job_id: int, token: int, lease_seconds: float) -> bool:
         """Heartbeat. False: the job was taken away (lease lost, cancelled); stop working on it."""
@@ -238,6 +245,7 @@ class JobBook:
         """Note what a destination answered about one object, and when to try again where it did not take it."""
         with self._database.write() as tx:
             outbox.record_delivery(tx, job_id, destination, outcome, next_attempt_in, give_up=give_up)
+            audit.note_sent(tx, job_id, destination, outcome)
 
     def settle_deliveries(self, job_id: int) -> JobState:
         """DELIVERING -> DONE when all is sent, -> FAILED (naming destinations) when the rest was given up."""
@@ -299,7 +307,9 @@ class JobBook:
             InputsPurgedError: its files were deleted.
         """
         with self._database.write() as tx:
-            return operator.retry(tx, job_id, actor)
+            state = operator.retry(tx, job_id, actor)
+            audit.note_decided(tx, job_id, actor, "retry")
+            return state
 
     def assign(self, job_id: int, wanted: Mapping[Role, str], actor: str) -> JobState:
         """Note which series (SeriesInstanceUID) a person gives to roles, and take an ended job up again: READY.
@@ -312,12 +322,16 @@ class JobBook:
             InputsPurgedError: its files were deleted.
         """
         with self._database.write() as tx:
-            return decisions.assign(tx, job_id, wanted, actor)
+            state = decisions.assign(tx, job_id, wanted, actor)
+            audit.note_decided(tx, job_id, actor, "assign")
+            return state
 
     def unassign(self, job_id: int, actor: str) -> JobState:
         """Withdraw all that was assigned, and take an ended job up again; raises as `assign` does."""
         with self._database.write() as tx:
-            return decisions.unassign(tx, job_id, actor)
+            state = decisions.unassign(tx, job_id, actor)
+            audit.note_decided(tx, job_id, actor, "unassign")
+            return state
 
     def release(self, job_id: int, actor: str, destinations: Sequence[str]) -> JobState:
         """Let the result of a HELD study leave as it was encoded: HELD -> DELIVERING (DONE without destinations).
@@ -327,7 +341,9 @@ class JobBook:
             IllegalMoveError: the job is not HELD.
         """
         with self._database.write() as tx:
-            return review.release(tx, job_id, actor, destinations)
+            state = review.release(tx, job_id, actor, destinations)
+            audit.note_decided(tx, job_id, actor, "release")
+            return state
 
     def reject(self, job_id: int, actor: str, reason: str, destinations: Sequence[str]) -> JobState:
         """End a HELD study without an answer: HELD -> REJECTED, with the person's reason in the history.
@@ -339,7 +355,9 @@ class JobBook:
             IllegalMoveError: the job is not HELD.
         """
         with self._database.write() as tx:
-            return review.reject(tx, job_id, actor, reason, destinations)
+            state = review.reject(tx, job_id, actor, reason, destinations)
+            audit.note_decided(tx, job_id, actor, "reject")
+            return state
 
     def instance_paths(self, job_id: int) -> dict[str, str]:
         """Path below the spool's root of each instance of a job, by SOPInstanceUID; empty once they were purged."""
@@ -353,4 +371,49 @@ class JobBook:
             IllegalMoveError: the job has ended already.
         """
         with self._database.write() as tx:
-            return operator.cancel(tx, job_id, actor)
+            state = operator.cancel(tx, job_id, actor)
+            audit.note_decided(tx, job_id, actor, "cancel")
+            return state
+
+    # ------------------------------------------------------------ audit trail
+
+    def note_audit(self, record: AuditRecord) -> None:
+        """Add to the audit trail what is no part of another transaction of this book."""
+        with self._database.write() as tx:
+            audit.append(tx, record)
+
+    def note_read(self, job_id: int, actor: str, detail: str) -> None:
+        """Tell the audit trail that somebody reads the study's instances; call it before they are read."""
+        with self._database.write() as tx:
+            study, number = audit.study_of(tx, job_id)
+            audit.note_accessed(tx, study, number, actor, detail)
+
+    def audit_entries(self, after: int = 0, limit: int = 1000) -> list[AuditEntry]:
+        """Entries of the audit trail with a number above `after`, oldest first."""
+        with self._database.read() as tx:
+            return audit.entries(tx, after, limit)
+
+    def latest_audit_entries(self, limit: int = 50) -> list[AuditEntry]:
+        """The last entries of the audit trail, oldest of them first."""
+        with self._database.read() as tx:
+            return audit.latest(tx, limit)
+
+    def verify_audit(self, anchor: tuple[int, str] | None = None) -> Verification:
+        """Whether the audit trail is whole and unchanged.
+
+        Args:
+            anchor: number and hash of an entry that was kept elsewhere; without it nobody can tell whether the trail
+                was cut at its end.
+        """
+        with self._database.read() as tx:
+            return audit.verify(tx, anchor)
+
+    def exported_until(self, receiver: str) -> int:
+        """Number of the last entry that this receiver was given; 0 for none."""
+        with self._database.read() as tx:
+            return audit.exported_until(tx, receiver)
+
+    def note_exported(self, receiver: str, number: int) -> None:
+        """Remember how far a receiver was given the trail; never goes back."""
+        with self._database.write() as tx:
+            audit.note_exported(tx, receiver, number)

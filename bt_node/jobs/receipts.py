@@ -6,11 +6,12 @@ RETURNING): building and hashing them anew from Python expressions would take tw
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, insert, text
+from sqlalchemy import delete, func, insert, select, text
 
 from bt_node.domain.errors import InstanceConflictError
 from bt_node.domain.receipt import ReceivedInstance, Refusal
 from bt_node.domain.states import JobState
+from bt_node.jobs.audit import note_received
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import note_history
 from bt_node.jobs.tables import open_associations, refusals
@@ -33,8 +34,10 @@ _COUNT = text(
     " WHERE id = :job_id"
 )
 _KEEP_OPEN = text(
-    "INSERT INTO open_associations (association, job_id, seen_at) VALUES (:association, :job_id, :now)"
-    " ON CONFLICT (association, job_id) DO UPDATE SET seen_at = excluded.seen_at"
+    "INSERT INTO open_associations (association, job_id, seen_at, calling_ae_title, instances)"
+    " VALUES (:association, :job_id, :now, :calling_ae_title, 1)"
+    " ON CONFLICT (association, job_id) DO UPDATE"
+    " SET seen_at = excluded.seen_at, instances = open_associations.instances + 1"
 )
 
 
@@ -56,7 +59,8 @@ def record_instance(tx: Transaction, instance: ReceivedInstance, association: st
     elif known_digest(tx, instance.sop_instance_uid) != instance.digest:
         raise InstanceConflictError(instance.sop_instance_uid)
     if association:
-        tx.execute(_KEEP_OPEN, association=association, job_id=job_id, now=tx.now)
+        title = instance.calling_ae_title
+        tx.execute(_KEEP_OPEN, association=association, job_id=job_id, now=tx.now, calling_ae_title=title)
 
 
 def _job_of_study(tx: Transaction, instance: ReceivedInstance) -> int:
@@ -78,7 +82,8 @@ def note_refusal(tx: Transaction, refusal: Refusal) -> None:
 
 
 def association_closed(tx: Transaction, association: str) -> None:
-    """The association ended, released or aborted: it holds no study open any more."""
+    """The association ended, released or aborted: it holds no study open any more; the trail has what it brought."""
+    note_received(tx, association, association.rpartition("/")[0], ended=True)
     tx.execute(delete(open_associations).where(open_associations.c.association == association))
 
 
@@ -87,4 +92,6 @@ def listener_started(tx: Transaction, listener: str) -> None:
     prefix = f"{listener}/"
     # substr, because LIKE ignores case on SQLite and reads % and _ in a host's name.
     own = func.substr(open_associations.c.association, 1, len(prefix)) == prefix
+    for association in tx.execute(select(open_associations.c.association).where(own).distinct()).scalars().all():
+        note_received(tx, association, listener, ended=False)
     tx.execute(delete(open_associations).where(own))

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from bt_node.domain.states import DeliveryState, JobState
 
 # The newest file in alembic/versions; a test compares them.
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 
 _UID = String(64)  # PS3.5 9.1: at most 64 characters
 _AE_TITLE = String(16)
@@ -116,6 +116,9 @@ open_associations = Table(
     Column("association", String(128), primary_key=True),
     Column("job_id", Integer, ForeignKey("jobs.id"), primary_key=True, index=True),
     Column("seen_at", Double, nullable=False),
+    # For the audit trail, which tells what the association brought when it ends.
+    Column("calling_ae_title", _AE_TITLE, nullable=False, server_default=_EMPTY),
+    Column("instances", Integer, nullable=False, server_default=_ZERO),
 )
 
 refusals = Table(
@@ -200,4 +203,25 @@ remembered = Table(
     Column("study_day", String(10), nullable=False),  # 2026-01-05: hours are not kept
     Column("facts", JSON, nullable=False),
     Index("ix_remembered_subject", "subject_hash", "study_day"),
+)
+
+# Who did what (PS3.15 A.5). Triggers of the database refuse UPDATE and DELETE; `hash` covers the row and `previous`,
+# which is the hash of the row before. `entry` is JSON text as it was hashed.
+audit_trail = Table(
+    "audit_trail",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("event", _WORD, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("previous", String(64), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False),
+)
+
+# How far the trail was handed to each receiver.
+audit_exports = Table(
+    "audit_exports",
+    metadata,
+    Column("receiver", String(255), primary_key=True),
+    Column("number", BigInteger, nullable=False),
 )

@@ -45,8 +45,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
             source.backup(target)
         return f"sqlite:///{file}"
     server, migrated = request.getfixturevalue("migrated_postgres")
-    # Faster than TRUNCATE on tables this small.
-    server.execute("; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)), "job_book")
+    # Faster than TRUNCATE on tables this small. As a replica, because the audit trail's triggers refuse DELETE.
+    emptied = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
+    server.execute(f"SET session_replication_role = replica; {emptied}", "job_book")
     return str(migrated)
 
 
