@@ -354,6 +354,19 @@ class SpoolFileMissingError(Retry):
         super().__init__(f"Instance {sop_instance_uid} is in the job book but its file is not in the spool.")
 
 
+class FilesLostError(Hold):
+    """Received images are not in the spool any more. When they are sent again the study goes on by itself."""
+
+    code = "files-lost"
+
+    def __init__(self, lost: Sequence[str], of: int) -> None:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""  # noqa: PLR2004 - a few UIDs say where to look
+        super().__init__(
+            f"{len(lost)} of {of} instances are gone from the spool: {', '.join(sorted(lost)[:3])}{more}.",
+            remedy="Send the study again; it then goes on by itself.",
+        )
+
+
 class LeaseLostError(Retry):
     """Another worker owns this job now; this one must not write its result."""
 

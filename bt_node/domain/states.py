@@ -36,8 +36,11 @@ _LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
             JobState.CANCELLED,
         }
     ),
-    # New images open a job also while a destination is down: its results wait, and are replaced.
-    JobState.DELIVERING: frozenset({JobState.DONE, JobState.RECEIVING, JobState.FAILED, JobState.CANCELLED}),
+    # New images open a job also while a destination is down: its results wait, and are replaced. A result whose file
+    # is lost or damaged is made again (READY) before anything more is sent.
+    JobState.DELIVERING: frozenset(
+        {JobState.DONE, JobState.RECEIVING, JobState.READY, JobState.FAILED, JobState.CANCELLED}
+    ),
     # An ended job opens again when new images arrive (RECEIVING) or when an operator asks (READY).
     JobState.DONE: frozenset({JobState.RECEIVING, JobState.READY}),
     # A held result leaves, or never does, by a person's word (`jobs release`, `jobs reject`).

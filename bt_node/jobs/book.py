@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from bt_node.domain.audit import AuditEntry, AuditRecord
@@ -11,11 +11,23 @@ from bt_node.domain.receipt import ReceivedInstance, Refusal
 from bt_node.domain.result import SendOutcome
 from bt_node.domain.role import Role
 from bt_node.domain.states import JobState
-from bt_node.jobs import audit, decisions, operator, outbox, receipts, remembered, review, runs, timetable, views
+from bt_node.jobs import (
+    audit,
+    decisions,
+    operator,
+    outbox,
+    receipts,
+    remembered,
+    review,
+    runs,
+    safekeeping,
+    timetable,
+    views,
+)
 from bt_node.jobs.audit import Verification
 from bt_node.jobs.completeness import Decide, by_quiet_time_alone, quiet_studies, write_down
 from bt_node.jobs.database import Clock, Database
-from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, Json, RunRecord, StoredResult
+from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, Json, RunRecord, StoredResult, WaitingResult
 from bt_node.jobs.waiting import Patience
 
 
@@ -122,20 +134,64 @@ class JobBook:
         with self._database.read() as tx:
             return timetable.purge_candidates(tx, retention_days)
 
-    def forget(self, job_id: int) -> list[str]:
-        """Forget the instances of such a job; returns the spool paths (instances, results) that may be deleted now.
+    def purgeable_files(self, job_id: int) -> list[str]:
+        """Spool paths (instances, results) of such a job; delete these files, then `forget` them.
+
+        Raises:
+            IllegalMoveError: the job is not in a state that may be purged, or has new images.
+        """
+        with self._database.write() as tx:
+            return timetable.purgeable_files(tx, job_id)
+
+    def forget(self, job_id: int, gone: Collection[str]) -> None:
+        """Forget the instances of a job whose files (paths in the spool) were deleted.
 
         Job, history and the facts of its results stay. The study may come again: it is then taken up as new.
         """
         with self._database.write() as tx:
-            paths = timetable.forget(tx, job_id)
-            audit.note_deleted(tx, job_id, len(paths))
-            return paths
+            timetable.forget(tx, job_id, gone)
+            audit.note_deleted(tx, job_id, len(gone))
 
     def forget_refusals(self, retention_days: float) -> int:
         """Delete refusals older than `retention_days` (0: none); returns how many."""
         with self._database.write() as tx:
             return timetable.forget_refusals(tx, retention_days)
+
+    # ------------------------------------------------------------ reconciler
+
+    def study_paths(self, study_instance_uid: str) -> set[str]:
+        """Paths below the spool's root of all instances that are recorded for a study."""
+        with self._database.read() as tx:
+            return safekeeping.study_paths(tx, study_instance_uid)
+
+    def jobs_that_need_files(self) -> list[tuple[int, JobState, str]]:
+        """Number, state and code of each job that is not over: the files of its instances must be in the spool."""
+        with self._database.read() as tx:
+            return safekeeping.jobs_that_need_files(tx)
+
+    def files_are_back(self, job_id: int) -> bool:
+        """HELD -> READY for a job that was held because files were lost, now that all are there again."""
+        with self._database.write() as tx:
+            return safekeeping.files_are_back(tx, job_id)
+
+    def waiting_results(self) -> list[WaitingResult]:
+        """Results that are to leave, or may leave once a person says so: their files must be what was made."""
+        with self._database.read() as tx:
+            return safekeeping.waiting_results(tx)
+
+    def make_again(self, job_id: int, damaged: Sequence[str]) -> bool:
+        """DELIVERING, HELD or REJECTED -> READY, because result objects `damaged` are gone or not what was made.
+
+        Nothing of a READY job is sent. The run makes the same objects with the same UIDs; what a destination has
+        stays sent. False when the job has moved since.
+        """
+        with self._database.write() as tx:
+            return safekeeping.make_again(tx, job_id, damaged)
+
+    def unrecorded_results(self, job_id: int, paths: Collection[str]) -> set[str]:
+        """Those of the job's result files that no result names; none while the job runs."""
+        with self._database.read() as tx:
+            return safekeeping.unrecorded_results(tx, job_id, paths)
 
     # ------------------------------------------------------------ worker
 

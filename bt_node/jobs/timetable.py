@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, delete, or_, select, update
+from collections.abc import Collection
+
+from sqlalchemy import and_, bindparam, delete, or_, select, update
 
 from bt_node.domain.errors import IllegalMoveError
 from bt_node.domain.states import ENDED_STATES, DeliveryState, JobState
@@ -82,24 +84,34 @@ def purge_candidates(tx: Transaction, retention_days: float) -> list[int]:
     return list(tx.execute(found.order_by(jobs.c.id)).scalars())
 
 
-def forget(tx: Transaction, job_id: int) -> list[str]:
-    """Drop the rows of a job's instances; job, history and the facts of its results stay.
-
-    Returns:
-        Paths relative to the spool root that may be deleted now: instances and results.
+def purgeable_files(tx: Transaction, job_id: int) -> list[str]:
+    """Spool paths of a job's instances and results, which may be deleted now.
 
     Raises:
-        IllegalMoveError: the job is not in a state that may be purged.
+        IllegalMoveError: the job is not in a state that may be purged, or has new images.
     """
     job = locked(tx, job_id)
-    if job.state not in _PURGEABLE:
+    if job.state not in _PURGEABLE or job.images > job.images_taken:
         raise IllegalMoveError(job_id, job.state, "purged")
     received = tx.execute(select(instances.c.path).where(instances.c.job_id == job_id)).scalars().all()
     made = tx.execute(select(results.c.path).where(results.c.job_id == job_id)).scalars().all()
-    tx.execute(delete(instances).where(instances.c.job_id == job_id))
-    tx.execute(delete(open_associations).where(open_associations.c.job_id == job_id))
-    tx.execute(update(jobs).where(jobs.c.id == job_id).values(purged_at=tx.now, instances=0))
     return [*received, *made]
+
+
+def forget(tx: Transaction, job_id: int, gone: Collection[str]) -> None:
+    """Drop the rows of the instances whose files are gone; job, history and the facts of its results stay.
+
+    An instance that arrived meanwhile keeps its row, and opens the study again.
+    """
+    job = locked(tx, job_id)
+    held = tx.execute(select(instances.c.id, instances.c.path).where(instances.c.job_id == job_id)).all()
+    rows = [{"row": row.id} for row in held if row.path in gone]
+    if rows:
+        tx.connection.execute(delete(instances).where(instances.c.id == bindparam("row")), rows)
+    left = len(held) - len(rows)
+    tx.execute(delete(open_associations).where(open_associations.c.job_id == job_id))
+    purged = {"purged_at": job.purged_at if left else tx.now, "instances": left}
+    tx.execute(update(jobs).where(jobs.c.id == job_id).values(purged))
 
 
 def forget_refusals(tx: Transaction, retention_days: float) -> int:

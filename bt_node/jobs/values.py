@@ -114,6 +114,16 @@ class DueDelivery:
 
 
 @dataclass(frozen=True)
+class WaitingResult:
+    """A result that is to leave: what its file in the spool must be."""
+
+    job_id: int
+    sop_instance_uid: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class JobSummary:
     """One line of `bt-node jobs list`. Times are UTC; `updated_at` is that of the last move."""
 

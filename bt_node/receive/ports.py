@@ -16,6 +16,9 @@ class ReceiptBook(Protocol):
     def known_digest(self, sop_instance_uid: str) -> str | None:
         """SHA-256 (hex) under which the instance was recorded, or None."""
 
+    def study_paths(self, study_instance_uid: str) -> set[str]:
+        """Paths below the spool's root of all instances that are recorded for a study."""
+
     def record_instance(self, instance: ReceivedInstance, association: str) -> None:
         """Note an instance that is durable in the spool, once, and mark its study open by the association.
 

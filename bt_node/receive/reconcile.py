@@ -1,15 +1,19 @@
 """Mends what a crash left between the spool and the job book.
 
-The file is the truth of what was received: a file without a row gets its row. The other direction needs no mending
-here: a row without its file shows itself when the worker reads it (`SpoolFileMissingError`).
+The file is the truth of what was received: a file without a row gets its row. The other direction is the worker's:
+a study whose files are lost is HELD with their names, and goes on when they are sent again
+(`bt_node/runtime/reconciler.py`).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import PurePosixPath
 
+from bt_node.domain.errors import InstanceConflictError
 from bt_node.receive.errors import EncodingError
 from bt_node.receive.header import read_identity
 from bt_node.receive.part10 import read_stored_file
@@ -41,9 +45,7 @@ def reconcile(spool: Spool, book: ReceiptBook) -> Reconciliation:
     recorded: list[str] = []
     unreadable: list[str] = []
     try:
-        for path in spool.stored():
-            if book.known_digest(PurePosixPath(path).stem) is not None:
-                continue
+        for path in _unknown(spool, book):
             (recorded if _record(spool, book, path) else unreadable).append(path)
     finally:
         if recorded:
@@ -54,6 +56,14 @@ def reconcile(spool: Spool, book: ReceiptBook) -> Reconciliation:
             removed, len(recorded), len(unreadable),
         )  # fmt: skip
     return Reconciliation(removed, tuple(recorded), tuple(unreadable))
+
+
+def _unknown(spool: Spool, book: ReceiptBook) -> Iterator[str]:
+    """Stored files that the book does not have, found with one question for each study."""
+    for study, paths in groupby(spool.stored(), key=lambda path: PurePosixPath(path).parts[1]):
+        found = list(paths)
+        known = book.study_paths(study)  # asked after the files were seen: what came since is not taken for unknown
+        yield from (path for path in found if path not in known)
 
 
 def _record(spool: Spool, book: ReceiptBook, path: str) -> bool:
@@ -68,5 +78,9 @@ def _record(spool: Spool, book: ReceiptBook, path: str) -> bool:
     if place != path:
         _log.error("%s in the spool holds another instance than its name says", path)
         return False
-    book.record_instance(describe(path, stored, identity), _ASSOCIATION)
+    try:
+        book.record_instance(describe(path, stored, identity), _ASSOCIATION)
+    except InstanceConflictError:
+        _log.error("%s in the spool has the SOPInstanceUID of another object", path)
+        return False
     return True

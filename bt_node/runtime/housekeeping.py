@@ -9,6 +9,7 @@ from bt_node.config import Config
 from bt_node.jobs import JobBook
 from bt_node.pipeline.completeness import Examiner
 from bt_node.receive.spool import Spool
+from bt_node.runtime.reconciler import Reconciler
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +19,7 @@ class Housekeeper:
 
     def __init__(self, book: JobBook, spool: Spool, config: Config, examiner: Examiner) -> None:
         self._book, self._spool, self._config, self._examiner = book, spool, config, examiner
+        self._reconciler = Reconciler(book, spool)
 
     def sweep(self) -> None:
         """Free the jobs of dead workers, reopen studies that grew."""
@@ -25,6 +27,10 @@ class Housekeeper:
             logger.warning("job %d: its worker is gone", job_id)
         for job_id in self._book.reopen_changed():
             logger.info("job %d: new images arrived, opened again", job_id)
+
+    def mend(self) -> None:
+        """Compare spool and job book, and mend what crashes left."""
+        self._reconciler.mend()
 
     def complete(self) -> None:
         """Pass on the studies that are complete. Sources are asked here: a slow one holds up no other round."""
@@ -39,15 +45,27 @@ class Housekeeper:
         if not days:
             return
         for job_id in self._book.purge_candidates(days):
-            for path in self._book.forget(job_id):
+            # Files first: a crash in between leaves rows, which the next round purges. The other way round it would
+            # leave files, which the reconciler takes for a new study.
+            gone = self._book.purgeable_files(job_id)
+            for path in gone:
                 self._remove(self._spool.absolute(path))
+            self._book.forget(job_id, gone)
             logger.info("job %d: files removed after %s days", job_id, days)
         self._book.forget_refusals(days)
 
     def _remove(self, path: Path) -> None:
-        """Delete a file and the folders that it leaves empty, up to the spool's root."""
+        """Delete a file and the folders that it leaves empty, up to the spool's root.
+
+        Either may be gone already (a round that was interrupted), or be filled again by a listener at this moment.
+        """
         path.unlink(missing_ok=True)
         for folder in path.parents:
-            if folder == self._spool.root or any(folder.iterdir()):
+            if folder == self._spool.root:
                 return
-            folder.rmdir()
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:  # not empty
+                return

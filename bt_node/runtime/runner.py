@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bt_node.domain.errors import Hold, LeaseLostError, Reject, SpoolFileMissingError
+from bt_node.domain.errors import FilesLostError, Hold, LeaseLostError, Reject
 from bt_node.domain.result import EncodedObject
 from bt_node.domain.states import JobState
 from bt_node.encode.not_answered import Unanswered, encode_not_answered
@@ -97,9 +97,9 @@ class StudyRunner:
 
     def _paths(self, job: ClaimedJob) -> dict[str, Path]:
         paths = {instance.sop_instance_uid: self._spool.root / instance.path for instance in job.instances}
-        for sop_instance_uid, path in paths.items():
-            if not path.is_file():
-                raise SpoolFileMissingError(sop_instance_uid)
+        lost = [sop_instance_uid for sop_instance_uid, path in paths.items() if not path.is_file()]
+        if lost:
+            raise FilesLostError(lost, of=len(paths))
         return paths
 
     def _store(self, job_id: int, objects: Sequence[EncodedObject]) -> list[StoredResult]:

@@ -11,7 +11,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from bt_node.config import Config
-from bt_node.runtime.clock import local_time_of_day
+from bt_node.runtime.clock import local_time_of_day, utc_now
 from bt_node.runtime.courier import Courier
 from bt_node.runtime.edges import log_error
 from bt_node.runtime.housekeeping import Housekeeper
@@ -21,6 +21,7 @@ from bt_node.runtime.window import is_open
 logger = logging.getLogger(__name__)
 
 _RETENTION_EVERY_SECONDS = 3600
+_RECONCILE_EVERY_SECONDS = 600
 
 
 def build_timetable(
@@ -31,7 +32,7 @@ def build_timetable(
     A round that is still going when its time comes again is not started twice (max_instances=1), and missed rounds
     are made up once (coalesce).
     """
-    threads = 4 + len(couriers)
+    threads = 5 + len(couriers)
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(threads)},
         job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
@@ -43,6 +44,13 @@ def build_timetable(
         _safely("completeness", housekeeper.complete), IntervalTrigger(seconds=times.sweep_seconds), id="complete"
     )
     scheduler.add_job(_safely("work", lambda: _drain(runner, times.window)), work, id="work")
+    # The first time at once: a crash may have been the reason for this start.
+    scheduler.add_job(
+        _safely("reconciler", housekeeper.mend),
+        IntervalTrigger(seconds=_RECONCILE_EVERY_SECONDS),
+        id="reconcile",
+        next_run_time=utc_now(),
+    )
     for courier in couriers:
         scheduler.add_job(
             _safely(f"deliver to {courier.name}", courier.deliver_due),

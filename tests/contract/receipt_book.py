@@ -43,6 +43,12 @@ class ReceiptBookContract:
     def test_an_unknown_instance_has_no_digest(self, book):
         assert book.known_digest("1.2.3.4") is None
 
+    def test_the_paths_of_a_study_are_those_of_its_recorded_instances(self, book):
+        for recorded in (instance(1), instance(2), instance(3, "1.2.4")):
+            book.record_instance(recorded, "listener/1")
+        assert book.study_paths(STUDY) == {instance(1).path, instance(2).path}
+        assert book.study_paths("1.2.5") == set()
+
     def test_a_recorded_instance_is_known_by_its_digest(self, book):
         book.record_instance(instance(1), "listener/1")
         assert book.known_digest(instance(1).sop_instance_uid) == instance(1).digest

@@ -25,6 +25,11 @@ class FakeReceiptBook:
             instance = self.instances.get(sop_instance_uid)
             return instance.digest if instance else None
 
+    def study_paths(self, study_instance_uid: str) -> set[str]:
+        with self._answering():
+            kept = self.instances.values()
+            return {each.path for each in kept if each.study_instance_uid == study_instance_uid}
+
     def record_instance(self, instance: ReceivedInstance, association: str) -> None:
         with self._answering():
             kept = self.instances.setdefault(instance.sop_instance_uid, instance)

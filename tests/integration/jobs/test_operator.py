@@ -118,15 +118,17 @@ def test_only_jobs_that_nobody_needs_are_purged(desk: Desk, state: JobState):
     assert desk.book.purge_candidates(0) == []
     if not purgeable:
         with pytest.raises(IllegalMoveError):
-            desk.book.forget(job_id)
+            desk.book.purgeable_files(job_id)
 
 
 def test_a_purged_job_keeps_its_story_and_loses_its_files(desk: Desk):
     job_id = desk.bring_to(JobState.DONE)
     desk.clock.forward(31 * DAY)
-    assert sorted(desk.book.forget(job_id)) == [
+    gone = desk.book.purgeable_files(job_id)
+    assert sorted(gone) == [
         "instances/1.2.3.1.1.dcm", "instances/1.2.3.1.2.dcm", "results/1.9.1.dcm", "results/1.9.2.dcm",
     ]  # fmt: skip
+    desk.book.forget(job_id, gone)
     view = desk.book.view(job_id)
     assert (view["state"], view["instances"], view["series"]) == ("DONE", 0, [])
     assert view["purged_at"] is not None
@@ -138,9 +140,19 @@ def test_a_purged_job_keeps_its_story_and_loses_its_files(desk: Desk):
         desk.book.retry(job_id, "operator")
 
 
+def test_an_image_that_arrives_while_its_study_is_purged_is_kept(desk: Desk):
+    job_id = desk.bring_to(JobState.DONE)
+    gone = desk.book.purgeable_files(job_id)
+    desk.receive(images=1)
+    desk.book.forget(job_id, gone)
+    assert list(desk.book.instance_paths(job_id)) == ["1.2.3.1.3"]
+    assert desk.book.view(job_id)["purged_at"] is None
+    assert desk.book.reopen_changed() == [job_id]
+
+
 def test_a_purged_study_that_comes_again_is_taken_up_again(desk: Desk):
     job_id = desk.bring_to(JobState.DONE)
-    desk.book.forget(job_id)
+    desk.book.forget(job_id, desk.book.purgeable_files(job_id))
     desk._received.clear()
     desk.receive(images=2)
     assert desk.book.reopen_changed() == [job_id]

@@ -164,8 +164,10 @@ class Node:
         self.run(seen)
 
     def purge(self, job_id: int) -> None:
-        for path in self.book.forget(job_id):
+        gone = self.book.purgeable_files(job_id)
+        for path in gone:
             self.spool.absolute(path).unlink()
+        self.book.forget(job_id, gone)
 
     def view(self, job_id: int) -> dict[str, Any]:
         return dict(self.book.view(job_id))

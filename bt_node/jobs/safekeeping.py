@@ -1,0 +1,92 @@
+"""What the job book says about files, for the reconciler that compares it with the spool."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import and_, or_, select
+
+from bt_node.domain.states import DeliveryState, JobState
+from bt_node.jobs.database import Transaction
+from bt_node.jobs.moves import locked, move
+from bt_node.jobs.review import RESULT_HELD
+from bt_node.jobs.tables import deliveries, instances, jobs, results
+from bt_node.jobs.values import WaitingResult
+
+ACTOR = "reconciler"
+FILES_LOST = "files-lost"
+RESULT_DAMAGED = "result-damaged"
+
+_NAMED = 3  # UIDs in a reason; the others are counted
+# The files of these are not needed any more: retention may be deleting them this moment.
+_FILES_MAY_GO = (JobState.DONE, JobState.REJECTED, JobState.CANCELLED)
+
+
+def study_paths(tx: Transaction, study_instance_uid: str) -> set[str]:
+    """Spool paths of all instances that are recorded for a study."""
+    of_study = instances.join(jobs, jobs.c.id == instances.c.job_id)
+    found = select(instances.c.path).select_from(of_study).where(jobs.c.study_instance_uid == study_instance_uid)
+    return set(tx.execute(found).scalars())
+
+
+def jobs_that_need_files(tx: Transaction) -> list[tuple[int, JobState, str]]:
+    """Number, state and code of each job whose received files must be there, oldest first."""
+    needed = select(jobs.c.id, jobs.c.state, jobs.c.code).where(jobs.c.state.not_in(_FILES_MAY_GO))
+    return [(row.id, JobState(row.state), row.code) for row in tx.execute(needed.order_by(jobs.c.id)).all()]
+
+
+def files_are_back(tx: Transaction, job_id: int) -> bool:
+    """HELD for lost files -> READY, because all of them are in the spool again; False when it has moved since."""
+    job = locked(tx, job_id)
+    if job.state != JobState.HELD or job.code != FILES_LOST:
+        return False
+    anew = {"attempts": 0, "not_before": None, "stage": ""}
+    reason = "the images that were lost from the spool are there again"
+    move(tx, job_id, JobState.HELD, JobState.READY, actor=ACTOR, reason=reason, **anew)
+    return True
+
+
+def waiting_results(tx: Transaction) -> list[WaitingResult]:
+    """Results that are to leave, or may leave once a person says so."""
+    pending = select(deliveries.c.result_id).where(
+        deliveries.c.result_id == results.c.id, deliveries.c.state == DeliveryState.PENDING
+    )
+    may_leave = or_(
+        and_(jobs.c.state.in_((JobState.DELIVERING, JobState.REJECTED)), pending.exists()),
+        and_(jobs.c.state == JobState.HELD, jobs.c.code == RESULT_HELD),
+    )
+    found = (
+        select(results.c.job_id, results.c.sop_instance_uid, results.c.path, results.c.sha256)
+        .select_from(results.join(jobs, jobs.c.id == results.c.job_id))
+        .where(results.c.superseded_at.is_(None), jobs.c.purged_at.is_(None), may_leave)
+        .order_by(results.c.id)
+    )
+    return [WaitingResult(**row) for row in tx.execute(found).mappings()]
+
+
+def make_again(tx: Transaction, job_id: int, damaged: Sequence[str]) -> bool:
+    """Run a job again whose stored results are not what was recorded; see JobBook.make_again."""
+    job = locked(tx, job_id)
+    if job.state not in (JobState.DELIVERING, JobState.HELD, JobState.REJECTED) or job.purged_at is not None:
+        return False
+    anew = {"attempts": 0, "not_before": None, "stage": ""}
+    reason = f"{named(damaged)} in the spool is not what was made; it is made again"
+    move(
+        tx, job_id, JobState(job.state), JobState.READY, actor=ACTOR, code=RESULT_DAMAGED, reason=reason, **anew
+    )  # fmt: skip
+    return True
+
+
+def named(uids: Sequence[str]) -> str:
+    """The first few of a list of UIDs, and how many more there are."""
+    more = len(uids) - _NAMED
+    return ", ".join(uids[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def unrecorded_results(tx: Transaction, job_id: int, paths: Collection[str]) -> set[str]:
+    """Those of `paths` (below the spool's root) that no result names; none while the job runs: it may be about to."""
+    row = tx.execute(select(jobs.c.state).where(jobs.c.id == job_id)).one_or_none()
+    if row is not None and row.state == JobState.RUNNING:
+        return set()
+    known = select(results.c.path).where(results.c.job_id == job_id)
+    return set(paths) - set(tx.execute(known).scalars())
