@@ -226,7 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=120, help="instances in each run")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--associations", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--associations", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument(
         "--nagle", action="store_true", help="dcmtk and Orthanc as Debian ships them, with Nagle's algorithm on"
     )

@@ -123,9 +123,11 @@ class Listener(_Table):
     port: Annotated[int, Field(ge=0, le=65535)] = 11112
     accept_unknown_sources: bool = False
     max_associations: Count = 20
+    max_associations_per_source: Count = 10
     association_timeout_seconds: Seconds = 30
     network_timeout_seconds: Seconds = 60
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)] = 131072
+    max_object_mib: Count = 2048
 
 
 class Source(_Table):

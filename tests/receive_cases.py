@@ -176,15 +176,6 @@ def send(association: Association, ds: Dataset, **command: Any) -> Dataset:
     )
 
 
-def request_only(association: Association, ds: Dataset) -> None:
-    """C-STORE without waiting for the answer."""
-    request = C_STORE()
-    request.MessageID = 1
-    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
-    request.DataSet = io.BytesIO(encoded(ds))
-    association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
-
-
 def send_bytes(
     association: Association,
     data: bytes,

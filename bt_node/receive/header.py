@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bt_node.receive.encoded import elements, encoding_of, inflate
@@ -12,7 +14,9 @@ STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = 0x0020000D, 0x0020000E
 _WANTED = (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
 
 # Enough for every private header before group 0020; a deflate bomb costs this much memory and no more.
-_MAX_INFLATED_HEADER = 16 * 1024 * 1024
+_MAX_HEADER = 16 * 1024 * 1024
+_FIRST_LOOK, _FIRST_LOOK_INFLATED = 64 * 1024, 1024 * 1024
+_large_looks = threading.Semaphore(2)  # so that many associations at once cost no more memory than two
 
 
 @dataclass(frozen=True)
@@ -25,29 +29,68 @@ class Identity:
     series_instance_uid: str
 
 
-def read_identity(data: bytes, transfer_syntax_uid: str) -> Identity:
+class HeadTooShortError(EncodingError):
+    """The four UIDs do not all lie in the bytes that were looked at; more of the data set may have them."""
+
+    code = "head-too-short"
+
+
+def read_identity(
+    data: bytes, transfer_syntax_uid: str, *, whole: bool = True, max_inflated: int = _MAX_HEADER
+) -> Identity:
     """Read the four UIDs that place an instance.
 
+    Args:
+        data: the data set, or its first bytes.
+        transfer_syntax_uid: what it is encoded in.
+        whole: whether `data` is all of it.
+        max_inflated: so many bytes of a deflated data set are looked at.
+
     Raises:
+        HeadTooShortError: `data` is not all of it and ends before the UIDs are found.
         EncodingError: the bytes before (0020,000E) are no data set of this transfer syntax.
     """
     encoding = encoding_of(transfer_syntax_uid)
-    whole = True
     if encoding.deflated:
-        data, whole = inflate(data, _MAX_INFLATED_HEADER)
+        data, inflated_whole = inflate(data, max_inflated)
+        whole = whole and inflated_whole
     found: dict[int, str] = {}
+    passed = False
     try:
         for element in elements(data, encoding, descend=False):
             if element.depth == 0:
-                if element.tag > SERIES_INSTANCE_UID:
+                passed = element.tag > SERIES_INSTANCE_UID
+                if passed:
                     break
                 if element.tag in _WANTED:
                     found[element.tag] = uid_text(element.value)
     except EncodingError as error:
         if whole:
             raise
-        raise EncodingError("no UIDs in the first inflated bytes", error.position) from error
+        raise HeadTooShortError("no UIDs in the first bytes", error.position) from error
+    if not (whole or passed or len(found) == len(_WANTED)):
+        raise HeadTooShortError("no UIDs in the first bytes", len(data))
     return Identity(*(found.get(tag, "") for tag in _WANTED))
+
+
+def find_identity(head: Callable[[int], bytes], size: int, transfer_syntax_uid: str) -> Identity:
+    """`read_identity` of a data set of `size` bytes that is read as far as it is needed.
+
+    Args:
+        head: gives the first bytes of the data set, as many as it is asked for.
+        size: bytes of the data set.
+        transfer_syntax_uid: what it is encoded in.
+
+    Raises:
+        EncodingError: as `read_identity`, or no UIDs in the first 16 MiB.
+    """
+    first = min(size, _FIRST_LOOK)
+    try:
+        return read_identity(head(first), transfer_syntax_uid, whole=first == size, max_inflated=_FIRST_LOOK_INFLATED)
+    except HeadTooShortError:
+        with _large_looks:
+            limit = min(size, _MAX_HEADER)
+            return read_identity(head(limit), transfer_syntax_uid, whole=limit == size)
 
 
 def uid_text(value: bytes | memoryview) -> str:

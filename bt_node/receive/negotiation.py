@@ -6,8 +6,19 @@ support any number of abstract syntaxes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from pydicom import uid
-from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
+)
+from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
 
 VERIFICATION = "1.2.840.10008.1.1"
 _LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"  # newer than pydicom's constants
@@ -94,10 +105,106 @@ TRANSFER_SYNTAXES: tuple[str, ...] = (
     uid.ExplicitVRBigEndian,
 )
 
+_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
+_HEADER_OF_REQUEST = b"\x01\x00\x00\x00\x00\x00"  # pynetdicom's decoder counts from the PDU's first byte
+
 _ECHO_SYNTAXES = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
 
 
 def supported_contexts() -> list[PresentationContext]:
-    """Fresh presentation contexts for an association server: C-ECHO and C-STORE, as SCP."""
+    """Fresh presentation contexts for negotiation: C-ECHO and C-STORE, as SCP."""
     storage = [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in sorted(STORAGE_CLASSES)]
     return [build_context(VERIFICATION, list(_ECHO_SYNTAXES)), *storage]
+
+
+@dataclass(frozen=True)
+class AssociateRequest:
+    """An A-ASSOCIATE-RQ: who calls whom (padding removed), and what pynetdicom made of the rest."""
+
+    calling: str
+    called: str
+    primitive: Any
+
+
+@dataclass(frozen=True)
+class AcceptedContext:
+    """A presentation context in which both may talk."""
+
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What was negotiated.
+
+    Attributes:
+        pdu: the A-ASSOCIATE-AC, encoded.
+        contexts: accepted contexts by their ID.
+        max_pdu_bytes: longest P-DATA-TF that the peer takes (PS3.8 D.1); 0 means any.
+    """
+
+    pdu: bytes
+    contexts: dict[int, AcceptedContext]
+    max_pdu_bytes: int
+
+
+def read_request(body: bytes) -> AssociateRequest:
+    """Read the body of an A-ASSOCIATE-RQ.
+
+    Raises:
+        ValueError: it is none (whatever pynetdicom raises on bytes that are not what it expects).
+    """
+    try:
+        pdu = A_ASSOCIATE_RQ()
+        pdu.decode(_HEADER_OF_REQUEST + body)
+        primitive = pdu.to_primitive()
+        return AssociateRequest(
+            (primitive.calling_ae_title or "").strip(), (primitive.called_ae_title or "").strip(), primitive
+        )
+    except Exception as error:
+        raise ValueError(f"no A-ASSOCIATE-RQ: {type(error).__name__}") from error
+
+
+def agree(request: AssociateRequest, supported: list[PresentationContext], max_pdu_bytes: int) -> Agreement:
+    """Negotiate presentation contexts and roles as acceptor (PS3.7 D.3, PS3.8 7.1.1.13).
+
+    Raises:
+        ValueError: the request holds what cannot be answered.
+    """
+    try:
+        return _agree(request.primitive, supported, max_pdu_bytes)
+    except Exception as error:
+        raise ValueError(f"no answer to this A-ASSOCIATE-RQ: {type(error).__name__}") from error
+
+
+def _agree(request: Any, supported: list[PresentationContext], max_pdu_bytes: int) -> Agreement:
+    proposed = [item for item in request.user_information if isinstance(item, SCP_SCU_RoleSelectionNegotiation)]
+    answered: tuple[list[Any], list[Any]] = negotiate_as_acceptor(
+        request.presentation_context_definition_list,
+        supported,
+        {item.sop_class_uid: (item.scu_role, item.scp_role) for item in proposed if item.sop_class_uid},
+    )
+    results, roles = answered
+    primitive = A_ASSOCIATE()
+    primitive.application_context_name = uid.UID(_APPLICATION_CONTEXT)
+    primitive.calling_ae_title, primitive.called_ae_title = request.calling_ae_title, request.called_ae_title
+    primitive.result, primitive.result_source = 0, 1
+    primitive.presentation_context_definition_results_list = results
+    primitive.user_information = [*_about_us(max_pdu_bytes), *roles]
+    contexts = {
+        context.context_id: AcceptedContext(str(context.abstract_syntax), str(context.transfer_syntax[0]))
+        for context in results
+        if context.result == 0
+    }
+    return Agreement(A_ASSOCIATE_AC(primitive).encode(), contexts, int(request.maximum_length_received or 0))
+
+
+def _about_us(max_pdu_bytes: int) -> list[Any]:
+    length = MaximumLengthNotification()
+    length.maximum_length_received = max_pdu_bytes
+    implementation = ImplementationClassUIDNotification()
+    implementation.implementation_class_uid = uid.UID(IMPLEMENTATION_CLASS_UID)
+    version = ImplementationVersionNameNotification()
+    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    return [length, implementation, version]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 
 _MAX_AE_TITLE = 16  # PS3.5 Table 6.2-1, VR AE
@@ -37,8 +38,11 @@ class ListenerSettings:
         acse_timeout_seconds: seconds a connected peer may take to request an association.
         dimse_timeout_seconds: seconds a started DIMSE exchange may stand still.
         network_timeout_seconds: seconds an association may be silent, and the deadline of each single PDU.
+        max_associations: at the same time, in all and from one address; more are rejected for the moment.
         max_pdu_bytes: largest P-DATA-TF PDU we advertise (PS3.8 D.1) and accept.
-        max_instance_bytes: a larger data set is not taken; it is held in memory until it is complete.
+        max_instance_bytes: a larger data set is not taken: its association is aborted.
+        share_port: several listener processes, of different names, may have the port at once.
+        tls: None for plain TCP.
     """
 
     ae_title: str = "BT_NODE"
@@ -48,11 +52,14 @@ class ListenerSettings:
     sources: tuple[AllowedSource, ...] = ()
     accept_unknown_sources: bool = False
     max_associations: int = 20
+    max_associations_per_source: int = 10
     acse_timeout_seconds: float = 30.0
     dimse_timeout_seconds: float = 60.0
     network_timeout_seconds: float = 60.0
     max_pdu_bytes: int = 128 * 1024
     max_instance_bytes: int = 2 * 1024**3
+    share_port: bool = False
+    tls: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
         _check_ae_title(self.ae_title)
@@ -60,8 +67,8 @@ class ListenerSettings:
             raise ValueError(f"port must be 0 to {_MAX_PORT}, not {self.port}")
         if not self.name or "/" in self.name:
             raise ValueError(f"name must be a word without '/', not {self.name!r}")
-        if self.max_associations < 1:
-            raise ValueError(f"max_associations must be 1 or more, not {self.max_associations}")
+        if min(self.max_associations, self.max_associations_per_source) < 1:
+            raise ValueError("max_associations and max_associations_per_source must be 1 or more")
         if min(self.acse_timeout_seconds, self.dimse_timeout_seconds, self.network_timeout_seconds) <= 0:
             raise ValueError("timeouts must be positive seconds: an endless wait blocks the listener")
         if not _SMALLEST_PDU <= self.max_pdu_bytes <= _LARGEST_PDU:

@@ -7,7 +7,6 @@ folder above it): only then is the name itself on the disk. Names are made from 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import itertools
 import os
@@ -16,15 +15,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from bt_node.receive.errors import SpoolFullError, SpoolWriteError
+from bt_node.receive.durable import locked, place, replace_file, sync_folder, worded, write_all
+from bt_node.receive.errors import SpoolFullError
+from bt_node.receive.incoming import Incoming
 from bt_node.receive.uids import is_safe_uid
 
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _MIB = 1024 * 1024
 _TEMPORARY_SUFFIX = ".part"
+_INCOMING = "incoming"
 _REMEMBERED_FOLDERS = 4096
-# What file systems without hard links answer (CIFS, some FUSE); there a rename must do.
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 def instance_path(study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> str:
@@ -54,8 +54,10 @@ class Spool:
 
     def free_mib(self) -> float:
         """MiB an unprivileged process may still write on the spool's file system."""
-        existing = next(folder for folder in (self.root, *self.root.absolute().parents) if folder.exists())
-        stats = os.statvfs(existing)
+        try:
+            stats = os.statvfs(self.root)
+        except FileNotFoundError:
+            stats = os.statvfs(next(folder for folder in self.root.absolute().parents if folder.exists()))
         return stats.f_bavail * stats.f_frsize / _MIB
 
     def result_folder(self, job_id: int) -> Path:
@@ -86,10 +88,23 @@ class Spool:
         size = sum(map(len, parts))
         try:
             self._check_space(size)
-            self._write_durably(self.absolute(relative), parts, _replace if replace else _place)
+            self._write_durably(self.absolute(relative), parts, replace_file if replace else place)
         except OSError as error:
-            raise SpoolWriteError(errno.errorcode.get(error.errno or 0, type(error).__name__)) from error
+            raise worded(error) from error
         return size
+
+    def receive(self, meta: bytes) -> Incoming:
+        """Begin a file of file meta information and a data set that is yet to come.
+
+        Raises:
+            SpoolWriteError: as for `write`.
+        """
+        try:
+            self._check_space(len(meta))
+            temporary, descriptor = self._open_incoming()
+            return Incoming(temporary, descriptor, meta, check_space=self._check_space, put=self._place_in_folder)
+        except OSError as error:
+            raise worded(error) from error
 
     def stored(self) -> Iterator[str]:
         """Relative paths of all instances, in no particular order."""
@@ -98,17 +113,43 @@ class Spool:
 
     def remove_leftovers(self) -> int:
         """Delete temporary files whose writer is dead; gives their number."""
-        places = (("instances", "*/*"), ("results", "*"))
+        places = (_INCOMING, "instances/*/*", "results/*")
         return sum(
             _remove_if_abandoned(path)
-            for folder, below in places
-            for path in (self.root / folder).glob(f"{below}/.*{_TEMPORARY_SUFFIX}")
+            for folder in places
+            for path in self.root.glob(f"{folder}/.*{_TEMPORARY_SUFFIX}")
         )
+
+    def _open_incoming(self) -> tuple[Path, int]:
+        """A locked temporary file for what is arriving; its folder is on the file system that it will be moved on."""
+        folder = self.root / _INCOMING
+        while True:
+            temporary = folder / f".{secrets.token_hex(12)}{_TEMPORARY_SUFFIX}"
+            try:
+                descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+            except FileNotFoundError:
+                self._forget_folders()
+                self._make_durable_folder(folder)
+                continue
+            if locked(descriptor):
+                return temporary, descriptor
 
     def _check_space(self, size: int) -> None:
         free, wanted = self.free_mib(), self.min_free_mib + size / _MIB
         if free < wanted:
             raise SpoolFullError(free, wanted)
+
+    def _place_in_folder(self, temporary: Path, descriptor: int, relative: str) -> None:
+        target = self.absolute(relative)
+        self._make_durable_folder(target.parent)
+        os.fsync(descriptor)
+        try:
+            place(temporary, target)
+        except FileNotFoundError:  # retention removed the emptied folder since we made it
+            self._forget_folders()
+            self._make_durable_folder(target.parent)
+            place(temporary, target)
+        sync_folder(target.parent)
 
     def _write_durably(self, target: Path, parts: Sequence[bytes], move: Callable[[Path, Path], None]) -> None:
         self._make_durable_folder(target.parent)
@@ -120,21 +161,22 @@ class Spool:
             temporary, descriptor = self._open_temporary(target)
         try:
             with os.fdopen(descriptor, "wb", buffering=0) as file:
-                # Held until the file is closed: tells remove_leftovers, also of another process, that we live.
-                fcntl.flock(file, fcntl.LOCK_EX)
                 for part in parts:
-                    _write_all(file.fileno(), part)
+                    write_all(file.fileno(), part)
                 os.fsync(file.fileno())
                 move(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def _open_temporary(self, target: Path) -> tuple[Path, int]:
-        temporary = target.with_name(f".{target.stem}.{secrets.token_hex(6)}{_TEMPORARY_SUFFIX}")
-        return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+        while True:
+            temporary = target.with_name(f".{target.stem}.{secrets.token_hex(6)}{_TEMPORARY_SUFFIX}")
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+            if locked(descriptor):
+                return temporary, descriptor
 
     def _make_durable_folder(self, folder: Path) -> None:
         """Make a folder and sync every folder above it up to the root, once in this process' life."""
@@ -152,46 +194,16 @@ class Spool:
         missing_above = list(itertools.takewhile(lambda path: not path.exists(), self.root.absolute().parents))
         for path in (*reversed(missing_above), *reversed(inside)):
             path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-            _sync_folder(path.absolute().parent)
+            sync_folder(path.absolute().parent)
 
     def _forget_folders(self) -> None:
         with self._folders_lock:
             self._durable_folders.clear()
 
 
-def _place(temporary: Path, target: Path) -> None:
-    """Rename, but never over a file: a listener in another process may have stored another object there just now."""
-    try:
-        os.link(temporary, target)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        temporary.rename(target)
-    else:
-        temporary.unlink()
-
-
-def _replace(temporary: Path, target: Path) -> None:
-    temporary.rename(target)
-
-
-def _write_all(descriptor: int, part: bytes) -> None:
-    view = memoryview(part)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _remove_if_abandoned(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with path.open("r+b") as file:  # NFS locks for writing only what is open for writing
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
     except OSError:  # its writer holds the lock, or it is gone already

@@ -1,4 +1,4 @@
-"""C-STORE statuses this listener answers (PS3.4 Table B.2-1; general codes: PS3.7 9.1.1.1.9 and Annex C)."""
+"""DIMSE statuses this listener answers (PS3.4 Table B.2-1; general codes: PS3.7 9.1.1.1.9 and Annex C)."""
 
 from __future__ import annotations
 
@@ -14,3 +14,4 @@ PROCESSING_FAILURE = 0x0110
 DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 Annex C: the UID already names another SOP Instance
 INVALID_SOP_INSTANCE = 0x0117  # PS3.7 Annex C: the UID violates the rules UIDs are built by
 SOP_CLASS_NOT_SUPPORTED = 0x0122
+UNRECOGNISED_OPERATION = 0x0211  # PS3.7 Annex C: every verb but C-ECHO, C-STORE, N-ACTION and N-EVENT-REPORT

@@ -1,24 +1,23 @@
 """C-STORE (PS3.4 Annex B, PS3.7 9.1.1): from the bytes of a request to a durable, recorded instance and a status.
 
-The data set goes to the disk as it came; nothing is decoded and encoded again. Success is answered only when the file
-and its name are synced and the job book has the instance.
+The data set goes to the disk as it comes; nothing is decoded and encoded again. Success is answered only when the
+file and its name are synced and the job book has the instance.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import traceback
 from dataclasses import dataclass
 
-from pydicom.dataset import Dataset
-
 from bt_node.domain.errors import InstanceConflictError
 from bt_node.domain.receipt import ReceivedInstance, Refusal
 from bt_node.receive import header, statuses
+from bt_node.receive.answers import Answer
 from bt_node.receive.errors import DifferentObjectError, EncodingError, SpoolWriteError, StoreRefusedError
-from bt_node.receive.header import Identity, read_identity
+from bt_node.receive.header import Identity, find_identity
+from bt_node.receive.incoming import Incoming
 from bt_node.receive.negotiation import MR_IMAGES, STORAGE_CLASSES
 from bt_node.receive.part10 import StoredFile, encode_file_meta, read_stored_file
 from bt_node.receive.ports import ReceiptBook
@@ -29,28 +28,64 @@ from bt_node.receive.uids import is_safe_uid
 _log = logging.getLogger(__name__)
 
 _LOCKS = 64
-_MAX_COMMENT = 64  # (0000,0902) is LO
+# Objects that differ in bytes are compared in memory, one pair at a time; larger ones count as different.
+_MAX_COMPARED = 512 * 1024 * 1024
+_comparing = threading.Lock()
 
 
 @dataclass(frozen=True)
 class StoreRequest:
-    """A C-STORE request as it came over the wire.
+    """A C-STORE request as it came over the wire, its data set apart.
 
     Attributes:
         sop_class_uid: Affected SOP Class UID of the command.
         sop_instance_uid: Affected SOP Instance UID of the command; any text the peer chose.
         context_class_uid: abstract syntax of the presentation context it came in.
         transfer_syntax_uid: transfer syntax of that context.
-        data: the encoded data set.
     """
 
     sop_class_uid: str
     sop_instance_uid: str
     context_class_uid: str
     transfer_syntax_uid: str
-    data: bytes
     calling_ae_title: str = ""
     called_ae_title: str = ""
+
+
+class Reception:
+    """One C-STORE in progress: `write` its data set as it comes, then `answer`; `discard` at the end in any case.
+
+    What is refused already is still taken off the wire, and goes nowhere.
+    """
+
+    def __init__(self, scp: StoreScp, request: StoreRequest, association: str) -> None:
+        self._scp = scp
+        self.request = request
+        self.association = association
+        self.refusal: StoreRefusedError | None = None
+        self.incoming: Incoming | None = None
+        try:
+            _check_command(request)
+            self.incoming = scp.open_file(request)
+        except StoreRefusedError as refusal:
+            self.refusal = refusal
+
+    def write(self, part: bytes | memoryview) -> None:
+        """Take bytes of the data set."""
+        if self.refusal is None and self.incoming is not None:
+            try:
+                self.incoming.write(part)
+            except SpoolWriteError as error:
+                self.refusal = _spool_refused(error)
+
+    def answer(self) -> Answer:
+        """Store the instance and give the status of the response; never raises."""
+        return self._scp.answer(self)
+
+    def discard(self) -> None:
+        """Remove what was not placed."""
+        if self.incoming is not None:
+            self.incoming.discard()
 
 
 class StoreScp:
@@ -62,62 +97,97 @@ class StoreScp:
         # One instance must not be checked and written by two associations at once; others need not wait for it.
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
-    def answer(self, request: StoreRequest, association: str) -> Dataset:
-        """Store the instance and give the status elements of the response; never raises."""
+    def begin(self, request: StoreRequest, association: str) -> Reception:
+        """A request whose data set is still to come; never raises for what the peer sent."""
+        return Reception(self, request, association)
+
+    def open_file(self, request: StoreRequest) -> Incoming:
+        """A file for the request's data set.
+
+        Raises:
+            StoreRefusedError: the disk is full or broken.
+        """
+        meta = encode_file_meta(
+            request.sop_class_uid,
+            request.sop_instance_uid,
+            request.transfer_syntax_uid,
+            calling=request.calling_ae_title,
+            called=request.called_ae_title,
+        )
         try:
-            self.store(request, association)
+            return self._spool.receive(meta)
+        except SpoolWriteError as error:
+            raise _spool_refused(error) from error
+
+    def answer(self, reception: Reception) -> Answer:
+        """Store the instance and give the status of the response; never raises."""
+        try:
+            self._store(reception)
         except StoreRefusedError as refusal:
-            self._note(request, refusal)
-            return _response(refusal.status, refusal.comment, refusal.offending)
+            self._note(reception, refusal)
+            return Answer(refusal.status, refusal.comment, refusal.offending)
         except Exception as error:  # noqa: BLE001 - the edge to the peer: it gets a status whatever happened
             # Where it happened, never the text: a message of a library may quote the data set.
             where = traceback.extract_tb(error.__traceback__)[-1]
             _log.error("C-STORE failed: %s in %s:%s", type(error).__name__, where.filename, where.lineno)
             failure = StoreRefusedError(statuses.PROCESSING_FAILURE, "processing failure, see the node's log")
-            self._note(request, failure)
-            return _response(failure.status, failure.comment)
-        return _response(statuses.SUCCESS)
+            self._note(reception, failure)
+            return Answer(failure.status, failure.comment)
+        else:
+            return Answer(statuses.SUCCESS)
+        finally:
+            reception.discard()
 
-    def store(self, request: StoreRequest, association: str) -> None:
+    def _store(self, reception: Reception) -> None:
         """Make the instance durable and recorded.
 
         Raises:
             StoreRefusedError: with the status the peer must get.
         """
-        identity = _identify(request)
+        if reception.refusal is not None:
+            raise reception.refusal
+        request, incoming = reception.request, reception.incoming
+        assert incoming is not None  # noqa: S101 - it is, where nothing was refused
+        identity = _identify(request, incoming)
         path = instance_path(identity.study_instance_uid, identity.series_instance_uid, identity.sop_instance_uid)
-        instance = describe(path, request, identity)
+        instance = _instance(path, identity, request, incoming.size_bytes, incoming.digest)
         with self._locks[hash(instance.sop_instance_uid) % _LOCKS]:
-            self._keep(instance, request, association)
+            self._keep(instance, incoming, reception.association)
 
-    def _keep(self, instance: ReceivedInstance, request: StoreRequest, association: str) -> None:
+    def _keep(self, instance: ReceivedInstance, incoming: Incoming, association: str) -> None:
         known = self._ask_book(instance.sop_instance_uid)
         on_disk = self._spool.absolute(instance.path).exists()
-        if on_disk and known != instance.digest:
-            instance = self._as_kept(instance, request)
-        elif not on_disk and known in {None, instance.digest}:
-            self._write(instance, request)
-        elif not on_disk:  # known, of another study or series
+        if not on_disk and known not in {None, instance.digest}:  # known, of another study or series
             raise DifferentObjectError
+        if not on_disk:
+            on_disk = not self._place(instance, incoming)
+        if on_disk and known != instance.digest:
+            instance = self._as_kept(instance, incoming)
         # Also when the book has it: it changes no row, but this association keeps the study open while it sends.
         self._record(instance, association)
 
-    def _as_kept(self, instance: ReceivedInstance, request: StoreRequest) -> ReceivedInstance:
+    def _as_kept(self, instance: ReceivedInstance, incoming: Incoming) -> ReceivedInstance:
         """The instance as its file has it, if that is the object of the request.
 
         The book may not know the file: a crash, or a book out of reach, came between the two.
         """
         try:
             stored = read_stored_file(self._spool.absolute(instance.path))
-        except (OSError, ValueError) as error:
+            kept = describe(instance.path, stored, identity_of(stored))
+            if kept.digest == instance.digest or self._same(stored, instance, incoming):
+                return kept
+        except (OSError, ValueError, EncodingError) as error:
             raise StoreRefusedError(statuses.OUT_OF_RESOURCES, "the kept file cannot be read") from error
-        kept = describe(instance.path, stored, _identify_stored(stored))
-        if kept.digest == instance.digest:
-            return kept
-        arrived = Encoded(request.data, request.transfer_syntax_uid)
-        if same_object(Encoded(stored.data, stored.transfer_syntax_uid), arrived):
-            return kept
         raise DifferentObjectError
+
+    def _same(self, stored: StoredFile, instance: ReceivedInstance, incoming: Incoming) -> bool:
+        if max(stored.size_bytes, incoming.size_bytes) > _MAX_COMPARED:
+            return False
+        with _comparing:
+            return same_object(
+                Encoded(stored.data, stored.transfer_syntax_uid),
+                Encoded(incoming.head(incoming.size_bytes), instance.transfer_syntax_uid),
+            )
 
     def _ask_book(self, sop_instance_uid: str) -> str | None:
         try:
@@ -133,21 +203,18 @@ class StoreScp:
         except Exception as error:
             raise _book_unavailable(error) from error
 
-    def _write(self, instance: ReceivedInstance, request: StoreRequest) -> None:
-        meta = encode_file_meta(
-            instance.sop_class_uid,
-            instance.sop_instance_uid,
-            instance.transfer_syntax_uid,
-            calling=request.calling_ae_title,
-            called=request.called_ae_title,
-        )
+    def _place(self, instance: ReceivedInstance, incoming: Incoming) -> bool:
+        """Give the file its name; False when another process has just stored one of that name."""
         try:
-            self._spool.write(instance.path, (meta, request.data))
+            incoming.place(instance.path)
+        except FileExistsError:
+            return False
         except SpoolWriteError as error:
-            _log.error("%s: %s", error.code, error.message)
-            raise StoreRefusedError(statuses.OUT_OF_RESOURCES, f"spool: {error.detail}") from error
+            raise _spool_refused(error) from error
+        return True
 
-    def _note(self, request: StoreRequest, refusal: StoreRefusedError) -> None:
+    def _note(self, reception: Reception, refusal: StoreRefusedError) -> None:
+        request = reception.request
         # A UID is noted only if it is one: anything else is text the peer chose.
         named = request.sop_instance_uid if is_safe_uid(request.sop_instance_uid) else ""
         _log.warning("C-STORE of %s from %s refused: %s", named or "?", request.calling_ae_title, refusal.message)
@@ -158,50 +225,60 @@ class StoreScp:
                     reason=refusal.comment,
                     calling_ae_title=request.calling_ae_title,
                     sop_instance_uid=named,
-                    study_instance_uid=_study_of(request),
+                    study_instance_uid=_study_of(reception),
                 )
             )
         except Exception as error:  # noqa: BLE001 - the peer's answer matters more than our note of it
             _log.error("a refusal could not be noted: %s", type(error).__name__)
 
 
-def digest_of(data: bytes) -> str:
-    """SHA-256 (hex) of a data set as it was received."""
-    return hashlib.sha256(data).hexdigest()
+def describe(path: str, stored: StoredFile, identity: Identity) -> ReceivedInstance:
+    """What the job book records of a file at `path` in the spool."""
+    return _instance(path, identity, stored, stored.size_bytes, stored.digest())
 
 
-def describe(path: str, stored: StoredFile | StoreRequest, identity: Identity) -> ReceivedInstance:
-    """What the job book records of an instance at `path` in the spool."""
+def identity_of(stored: StoredFile) -> Identity:
+    """The UIDs in a file of the spool.
+
+    Raises:
+        OSError: it cannot be read.
+        EncodingError: it is no data set of its transfer syntax.
+    """
+    return find_identity(stored.head, stored.size_bytes, stored.transfer_syntax_uid)
+
+
+def _instance(
+    path: str, identity: Identity, came: StoredFile | StoreRequest, size_bytes: int, digest: str
+) -> ReceivedInstance:
     return ReceivedInstance(
         sop_instance_uid=identity.sop_instance_uid,
         sop_class_uid=identity.sop_class_uid,
         study_instance_uid=identity.study_instance_uid,
         series_instance_uid=identity.series_instance_uid,
-        transfer_syntax_uid=stored.transfer_syntax_uid,
+        transfer_syntax_uid=came.transfer_syntax_uid,
         path=path,
-        size_bytes=len(stored.data),
-        digest=digest_of(stored.data),
-        calling_ae_title=stored.calling_ae_title,
+        size_bytes=size_bytes,
+        digest=digest,
+        calling_ae_title=came.calling_ae_title,
         is_image=identity.sop_class_uid in MR_IMAGES,
     )
 
 
-def _identify(request: StoreRequest) -> Identity:
-    """The data set's UIDs, once the command, the context and the data set agree."""
+def _check_command(request: StoreRequest) -> None:
     if request.sop_class_uid not in STORAGE_CLASSES or request.sop_class_uid != request.context_class_uid:
         raise StoreRefusedError(statuses.SOP_CLASS_NOT_SUPPORTED, "SOP class is not that of the context")
     if not is_safe_uid(request.sop_instance_uid):
         raise StoreRefusedError(statuses.INVALID_SOP_INSTANCE, "Affected SOP Instance UID is not a UID")
+
+
+def _identify(request: StoreRequest, incoming: Incoming) -> Identity:
+    """The data set's UIDs, once the command, the context and the data set agree."""
     try:
-        identity = read_identity(request.data, request.transfer_syntax_uid)
+        identity = find_identity(incoming.head, incoming.size_bytes, request.transfer_syntax_uid)
     except EncodingError as error:
         raise StoreRefusedError(statuses.CANNOT_UNDERSTAND, f"unreadable at byte {error.position}") from error
     _check_agreement(request, identity)
     return identity
-
-
-def _identify_stored(stored: StoredFile) -> Identity:
-    return read_identity(stored.data, stored.transfer_syntax_uid)
 
 
 def _check_agreement(request: StoreRequest, identity: Identity) -> None:
@@ -224,24 +301,24 @@ def _check_agreement(request: StoreRequest, identity: Identity) -> None:
         )
 
 
-def _study_of(request: StoreRequest) -> str:
+def _study_of(reception: Reception) -> str:
+    """The study, for our note of a refusal, where the data set got so far as to name one."""
+    incoming = reception.incoming
+    if incoming is None or not incoming.is_open:
+        return ""
     try:
-        study = read_identity(request.data, request.transfer_syntax_uid).study_instance_uid
-    except EncodingError:
+        syntax = reception.request.transfer_syntax_uid
+        study = find_identity(incoming.head, incoming.size_bytes, syntax).study_instance_uid
+    except (EncodingError, OSError):
         return ""
     return study if is_safe_uid(study) else ""
+
+
+def _spool_refused(error: SpoolWriteError) -> StoreRefusedError:
+    _log.error("%s: %s", error.code, error.message)
+    return StoreRefusedError(statuses.OUT_OF_RESOURCES, f"spool: {error.detail}")
 
 
 def _book_unavailable(error: Exception) -> StoreRefusedError:
     _log.error("the job book did not answer: %s", type(error).__name__)
     return StoreRefusedError(statuses.OUT_OF_RESOURCES, "the job book is not available")
-
-
-def _response(status: int, comment: str = "", offending: tuple[int, ...] = ()) -> Dataset:
-    response = Dataset()
-    response.Status = status
-    if comment:
-        response.ErrorComment = comment[:_MAX_COMMENT]
-    if offending:
-        response.OffendingElement = list(offending)
-    return response

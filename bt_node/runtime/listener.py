@@ -28,10 +28,12 @@ def listener_settings(config: Config) -> ListenerSettings:
         sources=tuple(AllowedSource(source.ae_title, source.host) for source in config.sources),
         accept_unknown_sources=settings.accept_unknown_sources,
         max_associations=settings.max_associations,
+        max_associations_per_source=settings.max_associations_per_source,
         acse_timeout_seconds=settings.association_timeout_seconds,
         dimse_timeout_seconds=settings.network_timeout_seconds,
         network_timeout_seconds=settings.network_timeout_seconds,
         max_pdu_bytes=settings.max_pdu_bytes,
+        max_instance_bytes=settings.max_object_mib * 1024**2,
     )
 
 

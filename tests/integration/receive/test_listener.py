@@ -19,6 +19,7 @@ import pytest
 from fakes.receipt_book import FakeReceiptBook
 from pydicom import dcmread, uid
 from pynetdicom import AE, evt
+from raw_peer import raw_association, read_pdu, status_in, store_request
 from receive_cases import (
     NATIVE,
     SERIES,
@@ -28,7 +29,6 @@ from receive_cases import (
     encoded,
     in_syntax,
     mr_slice,
-    request_only,
     running,
     send,
     send_bytes,
@@ -447,20 +447,27 @@ def test_many_interleaved_associations_store_everything_once(node):
 
 
 def test_requests_pipelined_while_the_disk_is_slow_do_not_pile_up_in_memory(node, monkeypatch):
+    """What is not read yet stays with the sender: its connection takes what the system buffers, and no more."""
+    let_go = threading.Event()
     record = node.book.record_instance
-    monkeypatch.setattr(node.book, "record_instance", lambda *a: (time.sleep(0.03), record(*a)))
-    association = associate(node.port)
-    requests = 40
-    for number in range(1, requests + 1):
-        request_only(association, mr_slice(number, side=200))
-    waiting = []
-    [served] = node.listener._open()
-    while association.answers.qsize() < requests:
-        waiting.append(served.dimse.msg_queue.qsize())
-        time.sleep(0.005)
-    assert max(waiting) <= 3
-    assert {association.answers.get().Status for _ in range(requests)} == {0}
-    association.release()
+    monkeypatch.setattr(node.book, "record_instance", lambda *a: (let_go.wait(20), record(*a)))
+    with raw_association(node.port) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        requests = [store_request(mr_slice(number, side=500), message=number) for number in range(1, 81)]
+        sender = threading.Thread(target=lambda: [connection.sendall(each) for each in requests])
+        before = resident_mib()
+        sender.start()
+        sender.join(1.0)
+        assert sender.is_alive(), "all 40 MB were taken while none could be stored"
+        assert resident_mib() - before < 20
+        let_go.set()
+        assert [status_in(read_pdu(connection)) for _ in requests] == [0] * len(requests)
+        sender.join()
+    assert len(node.files()) == 80
+
+
+def resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def test_a_data_set_beyond_the_limit_is_not_taken(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from fakes.receipt_book import FakeReceiptBook
@@ -11,6 +11,7 @@ from pydicom import dcmread, uid
 from receive_cases import STUDY, encoded, in_syntax, mr_slice
 
 from bt_node.receive import Spool, reconcile
+from bt_node.receive.answers import Answer
 from bt_node.receive.store import StoreRequest, StoreScp
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -27,22 +28,43 @@ def spool(tmp_path) -> Spool:
 
 
 @pytest.fixture
-def scp(spool, book) -> StoreScp:
-    return StoreScp(spool, book)
+def scp(spool, book) -> Scp:
+    return Scp(spool, book)
 
 
-def request(ds=None, syntax: str = uid.ExplicitVRLittleEndian, **changes) -> StoreRequest:
+@dataclass(frozen=True)
+class Asked:
+    """A request and the bytes of its data set."""
+
+    request: StoreRequest
+    data: bytes
+
+
+class Scp:
+    """StoreScp, asked as an association asks it: the data set in pieces."""
+
+    def __init__(self, spool: Spool, book: FakeReceiptBook, piece: int = 1000) -> None:
+        self.inner = StoreScp(spool, book)
+        self.piece = piece
+
+    def answer(self, asked: Asked, association: str) -> Answer:
+        reception = self.inner.begin(asked.request, association)
+        for start in range(0, len(asked.data), self.piece):
+            reception.write(memoryview(asked.data)[start : start + self.piece])
+        return reception.answer()
+
+
+def request(ds=None, syntax: str = uid.ExplicitVRLittleEndian, data: bytes | None = None, **changes) -> Asked:
     ds = mr_slice() if ds is None else ds
     plain = StoreRequest(
         sop_class_uid=str(ds.get("SOPClassUID", uid.MRImageStorage)),
         sop_instance_uid=str(ds.get("SOPInstanceUID", "1.2.3")),
         context_class_uid=str(ds.get("SOPClassUID", uid.MRImageStorage)),
         transfer_syntax_uid=syntax,
-        data=encoded(in_syntax(ds, syntax)),
         calling_ae_title="SCANNER",
         called_ae_title="BT_NODE",
     )
-    return replace(plain, **changes)
+    return Asked(replace(plain, **changes), encoded(in_syntax(ds, syntax)) if data is None else data)
 
 
 def files(spool: Spool) -> list[str]:
@@ -51,7 +73,7 @@ def files(spool: Spool) -> list[str]:
 
 def test_a_stored_instance_lies_in_the_spool_as_it_came_and_is_recorded(scp, spool, book):
     asked = request()
-    assert scp.answer(asked, "listener/1").Status == 0x0000
+    assert scp.answer(asked, "listener/1").status == 0x0000
     [instance] = book.instances.values()
     assert files(spool) == [instance.path]
     content = spool.absolute(instance.path).read_bytes()
@@ -67,7 +89,7 @@ def test_a_stored_instance_lies_in_the_spool_as_it_came_and_is_recorded(scp, spo
 
 @pytest.mark.parametrize("sop_class", [uid.CTImageStorage, uid.SegmentationStorage, uid.EnhancedMRColorImageStorage])
 def test_a_companion_object_is_kept_but_is_no_image_of_ours(scp, book, sop_class):
-    assert scp.answer(request(mr_slice(SOPClassUID=sop_class)), "listener/1").Status == 0
+    assert scp.answer(request(mr_slice(SOPClassUID=sop_class)), "listener/1").status == 0
     [instance] = book.instances.values()
     assert not instance.is_image
 
@@ -76,7 +98,7 @@ def test_the_same_instance_again_is_success_and_changes_nothing(scp, spool, book
     scp.answer(request(), "listener/1")
     [path] = files(spool)
     before = spool.absolute(path).stat()
-    assert scp.answer(request(), "listener/2").Status == 0x0000
+    assert scp.answer(request(), "listener/2").status == 0x0000
     after = spool.absolute(path).stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert len(book.instances) == 1
@@ -90,7 +112,7 @@ def test_the_same_object_in_another_transfer_syntax_is_success_and_changes_nothi
     scp.answer(request(), "listener/1")
     first = dict(book.instances)
     content = spool.absolute(files(spool)[0]).read_bytes()
-    assert scp.answer(request(syntax=syntax), "listener/2").Status == 0x0000
+    assert scp.answer(request(syntax=syntax), "listener/2").status == 0x0000
     assert book.instances == first
     assert spool.absolute(files(spool)[0]).read_bytes() == content
 
@@ -101,8 +123,8 @@ def test_a_different_object_under_a_known_uid_is_refused_and_noted(scp, spool, b
     kept = {path: spool.absolute(path).read_bytes() for path in files(spool)}
     first = dict(book.instances)
     answer = scp.answer(request(mr_slice(**change)), "listener/1")
-    assert answer.Status == 0x0111  # PS3.7 Annex C: duplicate SOP Instance
-    assert answer.OffendingElement == 0x00080018
+    assert answer.status == 0x0111  # PS3.7 Annex C: duplicate SOP Instance
+    assert answer.offending == (0x00080018,)
     assert {path: spool.absolute(path).read_bytes() for path in files(spool)} == kept
     assert book.instances == first
     [refusal] = book.refusals
@@ -128,8 +150,8 @@ def test_a_different_object_under_a_known_uid_is_refused_and_noted(scp, spool, b
 )
 def test_what_does_not_fit_is_refused_with_its_status_and_noted(scp, spool, book, asked, status, words):
     answer = scp.answer(asked, "listener/1")
-    assert answer.Status == status
-    assert words in answer.ErrorComment
+    assert answer.status == status
+    assert words in answer.comment
     assert not files(spool)
     assert not book.instances
     assert [refusal.status for refusal in book.refusals] == [status]
@@ -137,11 +159,11 @@ def test_what_does_not_fit_is_refused_with_its_status_and_noted(scp, spool, book
 
 @pytest.mark.parametrize("evil", ["../../../../tmp/evil", "/etc/cron.d/evil", "1.2.3;rm -rf", "1.2.3\n4", ".."])
 def test_a_uid_that_is_a_path_never_reaches_the_disk_or_the_book(scp, spool, book, tmp_path, evil):
-    assert scp.answer(request(sop_instance_uid=evil), "listener/1").Status == 0x0117  # PS3.7 Annex C
+    assert scp.answer(request(sop_instance_uid=evil), "listener/1").status == 0x0117  # PS3.7 Annex C
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
         ds = mr_slice()
         ds[keyword]._value = evil
-        assert scp.answer(request(ds), "listener/1").Status == 0xC000
+        assert scp.answer(request(ds), "listener/1").status == 0xC000
     assert not files(spool)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert len(book.refusals) == 3
@@ -151,9 +173,9 @@ def test_a_uid_that_is_a_path_never_reaches_the_disk_or_the_book(scp, spool, boo
 def test_a_book_out_of_reach_is_out_of_resources_and_the_next_try_succeeds(scp, spool, book):
     book.failing = OSError("no database")
     answer = scp.answer(request(), "listener/1")
-    assert (answer.Status, answer.ErrorComment) == (0xA700, "the job book is not available")
+    assert (answer.status, answer.comment) == (0xA700, "the job book is not available")
     book.failing = None
-    assert scp.answer(request(), "listener/1").Status == 0
+    assert scp.answer(request(), "listener/1").status == 0
     assert len(book.instances) == len(files(spool)) == 1
 
 
@@ -162,19 +184,19 @@ def test_a_row_that_fails_after_the_file_is_not_success_and_the_next_try_mends_i
         raise OSError("database gone")
 
     monkeypatch.setattr(book, "record_instance", failing)
-    assert scp.answer(request(), "listener/1").Status == 0xA700
+    assert scp.answer(request(), "listener/1").status == 0xA700
     monkeypatch.undo()
     assert len(files(spool)) == 1
-    assert scp.answer(request(syntax=uid.ImplicitVRLittleEndian), "listener/1").Status == 0
+    assert scp.answer(request(syntax=uid.ImplicitVRLittleEndian), "listener/1").status == 0
     [instance] = book.instances.values()
     assert instance.transfer_syntax_uid == uid.ExplicitVRLittleEndian, "the row tells of the file that lies there"
 
 
 def test_a_full_disk_is_out_of_resources(tmp_path, book):
     spool = Spool(tmp_path / "spool", min_free_mib=1e12)
-    answer = StoreScp(spool, book).answer(request(), "listener/1")
-    assert answer.Status == 0xA700
-    assert len(answer.ErrorComment) <= 64
+    answer = Scp(spool, book).answer(request(), "listener/1")
+    assert answer.status == 0xA700
+    assert len(answer.comment) <= 64
     assert not book.instances
     assert [refusal.status for refusal in book.refusals] == [0xA700]
 
@@ -183,8 +205,8 @@ def test_a_bug_is_a_processing_failure_and_its_text_stays_out_of_the_log(scp, bo
     def broken(*_):
         raise RuntimeError("Doe^Jane")
 
-    monkeypatch.setattr(scp, "_keep", broken)
-    assert scp.answer(request(), "listener/1").Status == 0x0110
+    monkeypatch.setattr(scp.inner, "_keep", broken)
+    assert scp.answer(request(), "listener/1").status == 0x0110
     assert "RuntimeError" in caplog.text
     assert "Doe" not in caplog.text
 
@@ -202,7 +224,7 @@ def test_a_file_lost_from_the_spool_comes_back_when_it_is_sent_again(scp, spool,
     scp.answer(request(), "listener/1")
     [path] = files(spool)
     spool.absolute(path).unlink()
-    assert scp.answer(request(), "listener/1").Status == 0
+    assert scp.answer(request(), "listener/1").status == 0
     assert files(spool) == [path]
 
 

@@ -1,0 +1,170 @@
+"""Accepts connections, each into a thread of its own, as many as the limits allow.
+
+A thread and not a process for each: hashing, disk and network calls release the interpreter's lock, and what is left
+of Python is small (`bench/ingest.py`). Where one process is not enough, two share the port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 128
+# Out of descriptors or memory: what is open goes on, and the next is accepted when something has been given back.
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_BREATHER_S = 0.1
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen.
+
+    Attributes:
+        share_port: let another process listen on the same port (SO_REUSEPORT); the kernel deals connections out.
+    """
+
+    host: str
+    port: int
+    share_port: bool = False
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Connections at once, in all and from one address; more are closed as soon as they are accepted."""
+
+    in_all: int
+    per_source: int
+
+
+Serve = Callable[[socket.socket, str, float], None]
+
+
+class Server:
+    """A listening socket and the threads of its connections.
+
+    `serve` gets the connection (TLS done), the peer's address and the time it was accepted (monotonic clock); it
+    closes the connection.
+    """
+
+    def __init__(
+        self, address: Address, limits: Connections, serve: Serve, *, tls: ssl.SSLContext | None, hello_seconds: float
+    ) -> None:
+        """Bind and listen; nothing is accepted before `start`.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        self._limits = limits
+        self._serve = serve
+        self._tls = tls
+        self._hello_seconds = hello_seconds
+        self._socket = _listening(address)
+        self._lock = threading.Lock()
+        self._threads: dict[threading.Thread, str] = {}
+        self._by_source: Counter[str] = Counter()
+        self._closing = threading.Event()
+        self._accepting = threading.Thread(target=self._accept, name="accept", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The bound port."""
+        return int(self._socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        self._accepting.start()
+
+    def close(self) -> None:
+        """Accept nothing more; connections go on."""
+        self._closing.set()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
+        if self._accepting.is_alive():
+            self._accepting.join()
+        self._socket.close()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for connections to end, at most so long."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                connection, address = self._socket.accept()
+            except OSError as error:
+                if self._closing.is_set():
+                    return
+                if error.errno in _OUT_OF_RESOURCES:
+                    _log.error("a connection could not be accepted: %s", errno.errorcode[error.errno or 0])
+                    self._closing.wait(_BREATHER_S)
+                continue
+            self._take(connection, str(address[0]))
+
+    def _take(self, connection: socket.socket, source: str) -> None:
+        thread = threading.Thread(
+            target=self._run, args=(connection, source, time.monotonic()), name=f"peer {source}", daemon=True
+        )
+        with self._lock:
+            full = len(self._threads) >= self._limits.in_all or self._by_source[source] >= self._limits.per_source
+            if not full:
+                self._threads[thread] = source
+                self._by_source[source] += 1
+        if full:
+            connection.close()
+            return
+        try:
+            thread.start()
+        except RuntimeError:  # no thread could be had
+            _log.error("no thread for one more connection")
+            self._forget(thread)
+            connection.close()
+
+    def _run(self, connection: socket.socket, source: str, begun: float) -> None:
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                connection.settimeout(self._hello_seconds)
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            self._serve(connection, source, begun)
+        except OSError as error:  # ssl.SSLError is one
+            _log.warning("a connection from %s ended before it began: %s", source, type(error).__name__)
+            connection.close()
+        finally:
+            self._forget(threading.current_thread())
+
+    def _forget(self, thread: threading.Thread) -> None:
+        with self._lock:
+            source = self._threads.pop(thread, None)
+            if source is not None:
+                self._by_source[source] -= 1
+                if not self._by_source[source]:
+                    del self._by_source[source]
+
+
+def _listening(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address.share_port:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind((address.host, address.port))
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
