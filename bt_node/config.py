@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 import tomllib
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
@@ -115,6 +116,43 @@ class _Table(BaseModel):
 # ---------------------------------------------------------------- the tables
 
 
+def _both_or_none(certificate: str, private_key: str) -> None:
+    if bool(certificate) != bool(private_key):
+        raise ValueError("certificate and private_key go together")
+
+
+class ListenerTls(_Table):
+    """The listener's TLS; without a certificate there is none. Paths of PEM files; relative to this file's folder."""
+
+    certificate: str = ""
+    private_key: str = ""
+    client_ca: str = ""
+    require_client_certificate: bool = True
+
+    @model_validator(mode="after")
+    def _whole(self) -> ListenerTls:
+        _both_or_none(self.certificate, self.private_key)
+        if self.certificate and self.require_client_certificate and not self.client_ca:
+            raise ValueError("client_ca is missing: it says whose client certificates are taken")
+        if self.client_ca and not self.certificate:
+            raise ValueError("client_ca without a certificate would leave the listener without TLS")
+        return self
+
+
+class PeerTls(_Table):
+    """TLS to a peer: who signs its certificate, and what we show."""
+
+    ca: Annotated[str, Field(min_length=1)]
+    certificate: str = ""
+    private_key: str = ""
+    check_host_name: bool = True
+
+    @model_validator(mode="after")
+    def _whole(self) -> PeerTls:
+        _both_or_none(self.certificate, self.private_key)
+        return self
+
+
 class Listener(_Table):
     """How the node is reached by C-STORE and C-ECHO."""
 
@@ -128,6 +166,7 @@ class Listener(_Table):
     network_timeout_seconds: Seconds = 60
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)] = 131072
     max_object_mib: Count = 2048
+    tls: ListenerTls = ListenerTls()
 
 
 class Source(_Table):
@@ -142,6 +181,7 @@ class Source(_Table):
     query_port: Annotated[int, Field(ge=0, le=65535)] = 0
     query_host: str = ""
     query_ae_title: Annotated[str, AfterValidator(lambda title: title and _ae_title(title))] = ""
+    query_tls: PeerTls | None = None
 
     @model_validator(mode="after")
     def _one_place_to_ask(self) -> Source:
@@ -157,6 +197,7 @@ class Destination(_Table):
     ae_title: AeTitle
     host: Host
     port: Annotated[int, Field(ge=1, le=65535)] = 104
+    tls: PeerTls | None = None
 
 
 class Storage(_Table):
@@ -171,6 +212,18 @@ class Database(_Table):
     """Where the job book lies. The URL may hold a password: show `safe_url`, never `url`."""
 
     url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///var/bt-node.db"
+    password_file: str = ""
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Database:
+        if self.password_file and not re.match(r"postgres[^:]*://[^:/@]+@", self.url):
+            raise ValueError("password_file needs a URL with a user and no password: postgresql://user@host/database")
+        return self
+
+    def with_password(self, password: str) -> Database:
+        """The same with the password of the file in the URL."""
+        quoted = urllib.parse.quote(password, safe="")
+        return self.model_copy(update={"url": self.url.replace("@", f":{quoted}@", 1)})
 
     @property
     def safe_url(self) -> str:
@@ -456,12 +509,19 @@ class _Overlay(NamedTuple):
 
     def laid_over(self, values: Mapping[str, Any]) -> dict[str, Any]:
         merged = dict(values)
-        for (section, *key), value in self.values.items():
-            if not key:
-                merged[str(section)] = value
-            elif isinstance(merged.get(str(section), {}), dict):  # otherwise the file's own mistake is reported
-                merged[str(section)] = {**merged.get(str(section), {}), str(key[0]): value}
+        for where, value in self.values.items():
+            _lay(merged, where, value)
         return merged
+
+
+def _lay(table: dict[str, Any], where: _Where, value: Any) -> None:
+    """Set one key in copies of the tables that it lies in; where one is no table, the file's mistake is reported."""
+    name, *deeper = (str(part) for part in where)
+    if not deeper:
+        table[name] = value
+    elif isinstance(table.get(name, {}), dict):
+        table[name] = dict(table.get(name, {}))
+        _lay(table[name], tuple(deeper), value)
 
 
 # Lists, which the environment gives as JSON: ("sources",), ("roles", "rules").
@@ -480,10 +540,8 @@ def _place_of(variable: str) -> _Where | None:
     """BT_NODE_LISTENER__PORT is ("listener", "port"); BT_NODE_SOURCES is ("sources",); others are not ours."""
     if not variable.upper().startswith(ENVIRONMENT_PREFIX):
         return None
-    section, separator, key = variable[len(ENVIRONMENT_PREFIX) :].lower().partition("__")
-    if separator:
-        return (section, key)
-    return (section,) if (section,) in _LISTS else None
+    where: _Where = tuple(variable[len(ENVIRONMENT_PREFIX) :].lower().split("__"))
+    return where if len(where) > 1 or where in _LISTS else None
 
 
 # ---------------------------------------------------------------- problems, worded for the person who mends them
@@ -533,16 +591,47 @@ def _suggestion(where: _Where) -> str:
 
 
 def _anchored(config: Config, folder: Path) -> Config:
-    """Make spool, models folder, key and SQLite file absolute, relative to the configuration file's folder."""
+    """Make every path absolute, relative to the configuration file's folder, and read the database's password.
+
+    Raises:
+        ConfigError: the password's file cannot be read.
+    """
     url = config.database.url
     if url.startswith(_SQLITE_FILE):
         url = f"{_SQLITE_FILE}{folder / url.removeprefix(_SQLITE_FILE)}"
+
+    def at(path: str) -> str:
+        return path and str(folder / Path(path).expanduser())
+
+    def tls_at(tls: PeerTls | None) -> PeerTls | None:
+        paths = ("ca", "certificate", "private_key")
+        return tls and tls.model_copy(update={name: at(getattr(tls, name)) for name in paths})
+
+    listener_tls = config.listener.tls
+    paths = {name: at(getattr(listener_tls, name)) for name in ("certificate", "private_key", "client_ca")}
+    database = config.database.model_copy(update={"url": url, "password_file": at(config.database.password_file)})
     tables = {
+        "listener": config.listener.model_copy(update={"tls": listener_tls.model_copy(update=paths)}),
+        "sources": tuple(each.model_copy(update={"query_tls": tls_at(each.query_tls)}) for each in config.sources),
+        "destinations": tuple(each.model_copy(update={"tls": tls_at(each.tls)}) for each in config.destinations),
         "storage": config.storage.model_copy(update={"spool": folder / config.storage.spool.expanduser()}),
         "models": config.models.model_copy(update={"folder": folder / config.models.folder.expanduser()}),
         "follow_up": config.follow_up.model_copy(
             update={"key_file": folder / config.follow_up.key_file.expanduser()}
         ),
-        "database": config.database.model_copy(update={"url": url}),
+        "database": _with_its_password(database),
     }
     return config.model_copy(update=tables)
+
+
+def _with_its_password(database: Database) -> Database:
+    if not database.password_file:
+        return database
+    try:
+        password = Path(database.password_file).read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as failure:
+        reason = failure.strerror if isinstance(failure, OSError) else "not UTF-8"
+        raise ConfigError([f"database.password_file: {database.password_file} cannot be read: {reason}"]) from None
+    if not password:
+        raise ConfigError([f"database.password_file: {database.password_file} is empty"])
+    return database.with_password(password)

@@ -8,6 +8,7 @@ that this node is broken and needs its administrator. Constructors take facts an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import ClassVar
 
 
@@ -64,6 +65,24 @@ class ConfigError(Alarm):
         self.problems = tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(f"The configuration has {len(self.problems)} problem(s):\n{lines}")
+
+
+class TlsError(Alarm):
+    """A certificate or key cannot be used. The message names the file, never its content."""
+
+    code = "tls"
+
+    def __init__(self, path: PurePath, trouble: str, remedy: str = "") -> None:
+        super().__init__(f"TLS: {path} {trouble}.", remedy=remedy)
+
+
+class OpenToOthersError(Alarm):
+    """A file that holds a secret, or patient data, may be read by other accounts of the machine."""
+
+    code = "open-to-others"
+
+    def __init__(self, what: str, path: PurePath, mode: int) -> None:
+        super().__init__(f"{what} {path} has mode {mode:04o}, so that others may read it.", remedy=f"chmod o= {path}")
 
 
 # ---------------------------------------------------------------- which series

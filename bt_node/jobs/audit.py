@@ -43,9 +43,9 @@ def append(tx: Transaction, record: AuditRecord) -> None:
         tx.execute(_LOCK)
     last = tx.execute(_LAST).one_or_none()
     number, previous = (last.number + 1, last.hash) if last else (1, FIRST_PREVIOUS)
-    entry = _entry_text(record)
-    row = {"number": number, "at": tx.now, "event": record.event.value, "entry": entry, "previous": previous}
-    tx.execute(insert(audit_trail).values(**row, hash=_hash(**row)))
+    entry, event = _entry_text(record), record.event.value
+    proof = {"previous": previous, "hash": _hash(number, tx.now, event, entry, previous)}
+    tx.execute(insert(audit_trail).values(number=number, at=tx.now, event=event, entry=entry, **proof))
 
 
 def _entry_text(record: AuditRecord) -> str:

@@ -267,3 +267,69 @@ def test_a_database_password_is_never_shown(tmp_path: Path, url: str):
 def test_a_wrong_database_url_is_refused_without_showing_its_password(problems):
     (problem,) = problems('[database]\nurl = "mysql://node:geheim@db/book"\n')
     assert "geheim" not in problem
+
+
+# ---------------------------------------------------------------- TLS and the database's password
+
+
+def test_the_environment_reaches_a_table_inside_a_table(tmp_path: Path):
+    environ = {"BT_NODE_LISTENER__TLS__REQUIRE_CLIENT_CERTIFICATE": "false"}
+    config = _load(tmp_path, "[listener]\nport = 4\n", environ)
+    assert (config.listener.port, config.listener.tls.require_client_certificate) == (4, False)
+
+
+def test_a_variable_for_a_table_that_is_no_table_leaves_the_file_s_own_mistake(problems):
+    found = problems("listener = 3\n", {"BT_NODE_LISTENER__TLS__CLIENT_CA": "x"})
+    assert len(found) == 1
+    assert "listener" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[listener.tls]\ncertificate = "a"\n', "certificate and private_key go together"),
+        ('[listener.tls]\ncertificate = "a"\nprivate_key = "b"\n', "client_ca is missing"),
+        ('[listener.tls]\nclient_ca = "a"\n', "would leave the listener without TLS"),
+        ('[database]\npassword_file = "a"\n', "needs a URL with a user and no password"),
+        (
+            '[database]\nurl = "postgresql://u:p@h/d"\npassword_file = "a"\n',
+            "needs a URL with a user and no password",
+        ),
+    ],
+)
+def test_halves_of_tls_and_two_passwords_are_refused(problems, text: str, said: str):
+    (problem,) = problems(text)
+    assert said in problem
+    assert ":p@" not in problem
+
+
+def test_paths_of_tls_start_at_the_file_s_folder(tmp_path: Path):
+    text = """
+[listener.tls]
+certificate = "a.pem"
+private_key = "/etc/a.key"
+client_ca = "ca.pem"
+[[destinations]]
+name = "x"
+ae_title = "X"
+host = "h"
+tls = { ca = "pacs.pem" }
+"""
+    config = _load(tmp_path, text)
+    assert config.listener.tls.certificate == f"{tmp_path}/a.pem"
+    assert config.listener.tls.private_key == "/etc/a.key"
+    assert config.destinations[0].tls.ca == f"{tmp_path}/pacs.pem"
+    assert config.destinations[0].tls.certificate == ""
+
+
+def test_the_password_comes_from_its_file_and_is_never_shown(tmp_path: Path):
+    (tmp_path / "secret").write_text("ge@heim/:%\n")
+    config = _load(tmp_path, '[database]\nurl = "postgresql://node@db/book"\npassword_file = "secret"\n')
+    assert config.database.url == "postgresql://node:ge%40heim%2F%3A%25@db/book"
+    assert config.database.safe_url == "postgresql://node:***@db/book"
+    assert "heim" not in repr(config)
+
+
+def test_a_password_file_that_cannot_be_read_is_named(problems):
+    (problem,) = problems('[database]\nurl = "postgresql://node@db/book"\npassword_file = "none"\n')
+    assert problem == "database.password_file: none cannot be read: No such file or directory"

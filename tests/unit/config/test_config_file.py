@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from bt_node.config import Config, RoleRule, RuleMatch, load_config
+from bt_node.config import Config, ListenerTls, RoleRule, RuleMatch, load_config
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEXT = (REPOSITORY / "config.toml").read_text()
@@ -17,7 +17,8 @@ TEXT = (REPOSITORY / "config.toml").read_text()
 WITH_EXAMPLES = re.sub(r"^# (?=\[\[|\w+ = )", "", TEXT, flags=re.MULTILINE)
 
 
-RULES = ("roles", "rules")  # a list of tables inside a table: [[roles.rules]]
+# Tables inside a table: [[roles.rules]] and [listener.tls].
+INSIDE = {("roles", "rules"): RoleRule, ("listener", "tls"): ListenerTls}
 
 
 def _tables() -> dict[str, type]:
@@ -29,8 +30,8 @@ def _tables() -> dict[str, type]:
 
 
 EVERY_KEY = [
-    *((table, key) for table, model in _tables().items() for key in model.model_fields if (table, key) != RULES),
-    *(("roles.rules", key) for key in RoleRule.model_fields),
+    *((table, key) for table, model in _tables().items() for key in model.model_fields if (table, key) not in INSIDE),
+    *((".".join(place), key) for place, model in INSIDE.items() for key in model.model_fields),
 ]
 
 
@@ -57,6 +58,7 @@ def test_every_key_stands_in_the_file_with_a_comment(table: str, key: str):
 
 def test_the_examples_are_valid():
     config = Config.model_validate(tomllib.loads(WITH_EXAMPLES))
+    assert config.destinations[0].tls is not None
     assert (len(config.sources), len(config.destinations), len(config.roles.rules)) == (1, 1, 1)
 
 
