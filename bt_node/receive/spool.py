@@ -106,6 +106,11 @@ class Spool:
         except OSError as error:
             raise worded(error) from error
 
+    def remove(self, relative: str) -> None:
+        """Take away a file that was placed and never acknowledged; harmless when it is gone."""
+        with contextlib.suppress(OSError):
+            self.absolute(relative).unlink(missing_ok=True)
+
     def stored(self) -> Iterator[str]:
         """Relative paths of all instances, in no particular order."""
         for path in (self.root / "instances").glob("*/*/*.dcm"):

@@ -155,16 +155,16 @@ class StoreScp:
             self._keep(instance, incoming, reception.association)
 
     def _keep(self, instance: ReceivedInstance, incoming: Incoming, association: str) -> None:
-        known = self._ask_book(instance.sop_instance_uid)
-        on_disk = self._spool.absolute(instance.path).exists()
-        if not on_disk and known not in {None, instance.digest}:  # known, of another study or series
-            raise DifferentObjectError
-        if not on_disk:
-            on_disk = not self._place(instance, incoming)
-        if on_disk and known != instance.digest:
+        placed = not self._spool.absolute(instance.path).exists() and self._place(instance, incoming)
+        if not placed and self._ask_book(instance.sop_instance_uid) != instance.digest:
             instance = self._as_kept(instance, incoming)
-        # Also when the book has it: it changes no row, but this association keeps the study open while it sends.
-        self._record(instance, association)
+        try:
+            # Also when the book has it: it changes no row, but this association keeps the study open while it sends.
+            self._record(instance, association)
+        except DifferentObjectError:
+            if placed:  # the SOPInstanceUID is known from another study or series
+                self._spool.remove(instance.path)
+            raise
 
     def _as_kept(self, instance: ReceivedInstance, incoming: Incoming) -> ReceivedInstance:
         """The instance as its file has it, if that is the object of the request.
