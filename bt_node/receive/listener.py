@@ -16,7 +16,7 @@ from bt_node.receive.negotiation import AcceptedContext, Agreement, AssociateReq
 from bt_node.receive.pdu import WireLimits
 from bt_node.receive.ports import ReceiptBook
 from bt_node.receive.reconcile import reconcile
-from bt_node.receive.server import Address, Connections, Server
+from bt_node.receive.server import Address, Connections, Refused, Server
 from bt_node.receive.settings import ListenerSettings
 from bt_node.receive.spool import Spool
 from bt_node.receive.store import StoreScp
@@ -34,10 +34,13 @@ _TOO_MANY_OF_SOURCE = Rejection(2, 3, 2, "too many associations from this addres
 class Listener:
     """DICOM SCP. `start` returns when it listens; `stop` ends every association."""
 
-    def __init__(self, settings: ListenerSettings, spool: Spool, book: ReceiptBook) -> None:
+    def __init__(
+        self, settings: ListenerSettings, spool: Spool, book: ReceiptBook, refused: Refused = lambda *_: None
+    ) -> None:
         self._settings = settings
         self._spool = spool
         self._book = book
+        self._refused = refused
         self._verbs = Verbs(StoreScp(spool, book))
         self._contexts = supported_contexts()
         self._wire_limits = WireLimits(settings.max_pdu_bytes, settings.network_timeout_seconds)
@@ -104,6 +107,7 @@ class Listener:
                 self._serve,
                 tls=settings.tls,
                 hello_seconds=settings.acse_timeout_seconds,
+                refused=self._refused,
             )
         except OSError as error:
             raise ListenError(settings.host, settings.port, error) from error
@@ -121,7 +125,10 @@ class Listener:
 
     def admit(self, request: AssociateRequest, address: str) -> Rejection | None:
         """None when the peer may come in."""
-        return admit(self._settings, request.calling, request.called, address)
+        rejection = admit(self._settings, request.calling, request.called, address)
+        if rejection is not None:
+            self._refused(request.calling, address, rejection.detail)
+        return rejection
 
     def agree(self, request: AssociateRequest) -> Agreement:
         """Negotiate."""

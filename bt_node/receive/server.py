@@ -47,6 +47,8 @@ class Connections:
 
 
 Serve = Callable[[socket.socket, str, float], None]
+# Told of each peer that is turned away: its AE title ("" where it had not said one), its address, and why.
+Refused = Callable[[str, str, str], None]
 
 
 class Server:
@@ -57,7 +59,14 @@ class Server:
     """
 
     def __init__(
-        self, address: Address, limits: Connections, serve: Serve, *, tls: ssl.SSLContext | None, hello_seconds: float
+        self,
+        address: Address,
+        limits: Connections,
+        serve: Serve,
+        *,
+        tls: ssl.SSLContext | None,
+        hello_seconds: float,
+        refused: Refused = lambda *_: None,
     ) -> None:
         """Bind and listen; nothing is accepted before `start`.
 
@@ -68,6 +77,7 @@ class Server:
         self._serve = serve
         self._tls = tls
         self._hello_seconds = hello_seconds
+        self._refused = refused
         self._socket = _listening(address)
         self._lock = threading.Lock()
         self._threads: dict[threading.Thread, str] = {}
@@ -140,7 +150,13 @@ class Server:
                 connection.settimeout(self._hello_seconds)
                 connection = self._tls.wrap_socket(connection, server_side=True)
             self._serve(connection, source, begun)
-        except OSError as error:  # ssl.SSLError is one
+        except ssl.SSLError as error:
+            # OpenSSL's word for it is one of a fixed list: nothing of the peer's stands in it.
+            why = (error.reason or type(error).__name__).lower().replace("_", " ")
+            _log.warning("TLS with %s did not come about: %s", source, why)
+            connection.close()
+            self._refused("", source, f"TLS: {why}")
+        except OSError as error:
             _log.warning("a connection from %s ended before it began: %s", source, type(error).__name__)
             connection.close()
         finally:

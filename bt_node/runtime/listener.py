@@ -7,17 +7,24 @@ import socket
 import threading
 
 from bt_node.config import Config
+from bt_node.domain.audit import AuditEvent, AuditRecord
 from bt_node.jobs import open_book
 from bt_node.receive.listener import Listener
 from bt_node.receive.settings import AllowedSource, ListenerSettings
 from bt_node.receive.spool import Spool
+from bt_node.runtime.alerts import RefusalAlerts, note_stopped
 from bt_node.runtime.process import stop_on_signals
+from bt_node.runtime.tls import listener_context
 
 logger = logging.getLogger(__name__)
 
 
 def listener_settings(config: Config) -> ListenerSettings:
-    """The configuration's words for the receive stage."""
+    """The configuration's words for the receive stage.
+
+    Raises:
+        TlsError: a certificate or key of [listener.tls] cannot be used.
+    """
     settings = config.listener
     return ListenerSettings(
         ae_title=settings.ae_title,
@@ -34,6 +41,7 @@ def listener_settings(config: Config) -> ListenerSettings:
         network_timeout_seconds=settings.network_timeout_seconds,
         max_pdu_bytes=settings.max_pdu_bytes,
         max_instance_bytes=settings.max_object_mib * 1024**2,
+        tls=listener_context(settings.tls),
     )
 
 
@@ -48,12 +56,15 @@ def run_listener(config: Config, stopping: threading.Event | None = None) -> Non
         stop_on_signals(stopped)
     book = open_book(config.database.url)
     spool = Spool(config.storage.spool, config.storage.min_free_mib)
-    listener = Listener(listener_settings(config), spool, book)
+    settings = listener_settings(config)
+    listener = Listener(settings, spool, book, RefusalAlerts(book, settings.name).refused)
     listener.start()
+    book.note_audit(AuditRecord(AuditEvent.STARTED, settings.name, detail="listener"))
     logger.info("listening as %s on %s:%d", config.listener.ae_title, config.listener.host, listener.port)
     try:
         stopped.wait()
     finally:
         listener.stop()
+        note_stopped(book, settings.name, "listener")
         book.close()
     logger.info("listener stopped")

@@ -10,6 +10,7 @@ import threading
 from bt_node import __version__
 from bt_node.config import Config
 from bt_node.deliver.peer import Peer
+from bt_node.domain.audit import AuditEvent, AuditRecord
 from bt_node.domain.study import Role
 from bt_node.encode.results import NodeIdentity
 from bt_node.infer.classifier import load_classifier
@@ -19,6 +20,7 @@ from bt_node.infer.segmenter import load_segmenter
 from bt_node.jobs import JobBook, open_book
 from bt_node.pipeline.trip import Models
 from bt_node.receive.spool import Spool
+from bt_node.runtime.alerts import note_stopped
 from bt_node.runtime.courier import Courier, CourierSettings
 from bt_node.runtime.examining import build_examiner
 from bt_node.runtime.housekeeping import Housekeeper
@@ -112,11 +114,14 @@ def run_worker(config: Config, stopping: threading.Event | None = None) -> None:
     housekeeper = Housekeeper(book, spool, config, build_examiner(config, book, spool, models.segmenter.roles))
     timetable = build_timetable(config, runner, build_couriers(config, book, spool), housekeeper)
     timetable.start()
+    process = f"{socket.gethostname()}:{os.getpid()}"
+    book.note_audit(AuditRecord(AuditEvent.STARTED, process, detail="worker"))
     logger.info("worker started")
     try:
         stopped.wait()
     finally:
         runner.stopping.set()  # the job in hand goes back at its next stage
         timetable.shutdown(wait=True)
+        note_stopped(book, process, "worker")
         book.close()
     logger.info("worker stopped")
