@@ -319,6 +319,8 @@ class Schedule(_Table):
     lease_seconds: Annotated[float, Field(ge=10)] = 60
     max_attempts: Count = 3
     retry_pause_seconds: Seconds = 60
+    stage_timeout_minutes: Annotated[float, Field(gt=0)] = 30
+    reconcile_minutes: Annotated[float, Field(gt=0)] = 10
 
     @model_validator(mode="after")
     def _one_timetable(self) -> Schedule:
@@ -355,6 +357,7 @@ class Device(_Table):
 
     name: Annotated[str, AfterValidator(_device)] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
+    memory_limit_mib: Annotated[int, Field(ge=0)] = 0
 
 
 class Logging(_Table):

@@ -50,11 +50,26 @@ def show(context: typer.Context, job: JobArgument, as_json: JsonOption = False) 
 
 
 @app.command("retry")
-def retry(context: typer.Context, job: JobArgument, as_json: JsonOption = False) -> None:
+def retry(
+    context: typer.Context,
+    job: Annotated[Optional[str], typer.Argument(metavar="ID", help="Job number or StudyInstanceUID.")] = None,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every FAILED job, in place of one ID.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Take an ended job up again: a failed delivery is sent again, anything else is analysed again."""
+    if (job is None) != all_failed:
+        raise typer.BadParameter("name one job, or give --all-failed")
     book = state_of(context).open_book()
-    state = book.retry(book.view(job)["id"], actor())
-    _print_move(book.view(job), state, as_json)
+    wanted = book.ids_in(JobState.FAILED) if job is None else [book.view(job)["id"]]
+    moves = {number: book.retry(number, actor()) for number in wanted}
+    if as_json:
+        views = [book.view(number) for number in moves]
+        print_json(views if job is None else views[0])
+        return
+    for number, state in moves.items():
+        typer.echo(f"Job {number} is {state.value}.")
+    if not moves:
+        typer.echo("No job is FAILED.")
 
 
 @app.command("cancel")

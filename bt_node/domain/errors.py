@@ -386,6 +386,48 @@ class FilesLostError(Hold):
         )
 
 
+class TripEndedError(Retry):
+    """The process of a trip did not bring it to an end. The study is tried again, and at last FAILED."""
+
+    code = "trip-ended"
+
+
+class StageStalledError(TripEndedError):
+    """A stage made no progress for too long; its process was killed."""
+
+    code = "stage-stalled"
+
+    def __init__(self, stage: str, minutes: float) -> None:
+        super().__init__(f"Stage {stage} made no progress for {minutes:g} minutes, and its process was ended.")
+
+
+class TripDiedError(TripEndedError):
+    """The process of a trip died: a crash of a library, or the kernel's answer to too little memory."""
+
+    code = "trip-died"
+
+    def __init__(self, stage: str, how: str) -> None:
+        super().__init__(f"The process of the trip died in stage {stage}: {how}.")
+
+
+class TripMemoryError(TripEndedError):
+    """The process of a trip took more memory than the configuration allows."""
+
+    code = "trip-memory"
+
+    def __init__(self, stage: str, limit_mib: int) -> None:
+        super().__init__(
+            f"Stage {stage} took more than {limit_mib} MiB of memory, and its process was ended.",
+            remedy="[device] memory_limit_mib sets the limit.",
+        )
+
+
+class TripStartError(Alarm):
+    """The process of the trips cannot start: a model release is missing or damaged, or a setting is wrong."""
+
+    code = "trip-start"
+
+
 class LeaseLostError(Retry):
     """Another worker owns this job now; this one must not write its result."""
 

@@ -239,6 +239,15 @@ class JobBook:
         with self._database.write() as tx:
             runs.finish(tx, job_id, token, target, code, reason, record, retry_in_seconds)
 
+    def hand_back(self, job_id: int, token: int, code: str, reason: str) -> None:
+        """A worker that stops gives its job to the next one: RUNNING -> READY, and the attempt does not count.
+
+        Raises:
+            LeaseLostError: the caller does not hold the job any more; nothing was written.
+        """
+        with self._database.write() as tx:
+            runs.hand_back(tx, job_id, token, code, reason)
+
     def keep(
         self, job_id: int, token: int, record: RunRecord, results: Sequence[StoredResult], reason: str
     ) -> JobState:
@@ -322,6 +331,11 @@ class JobBook:
         """The jobs that moved last, newest first."""
         with self._database.read() as tx:
             return views.summaries(tx, state, limit)
+
+    def ids_in(self, state: JobState) -> list[int]:
+        """The jobs in a state, by number."""
+        with self._database.read() as tx:
+            return views.ids_in(tx, state)
 
     def counts(self) -> dict[JobState, int]:
         """Number of jobs in each state."""

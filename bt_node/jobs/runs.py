@@ -121,6 +121,16 @@ def finish(
         queue_kept(tx, job_id, record.unanswered.destinations)
 
 
+def hand_back(tx: Transaction, job_id: int, token: int, code: str, reason: str) -> None:
+    """RUNNING -> READY at once, as if this attempt had not been; see JobBook.hand_back."""
+    job = held(tx, job_id, token)
+    uncounted: dict[str, Any] = {"attempts": max(0, job.attempts - 1), "not_before": None}
+    move(
+        tx, job_id, JobState.RUNNING, JobState.READY, actor=job.lease_worker, code=code, reason=reason, token=token,
+        **uncounted,
+    )  # fmt: skip
+
+
 def _recorded(job: Any, record: RunRecord) -> dict[str, Any]:
     return {
         "roles": record.roles,

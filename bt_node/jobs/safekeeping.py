@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import and_, or_, select
 
@@ -40,7 +41,7 @@ def files_are_back(tx: Transaction, job_id: int) -> bool:
     job = locked(tx, job_id)
     if job.state != JobState.HELD or job.code != FILES_LOST:
         return False
-    anew = {"attempts": 0, "not_before": None, "stage": ""}
+    anew: dict[str, Any] = {"attempts": 0, "not_before": None, "stage": ""}
     reason = "the images that were lost from the spool are there again"
     move(tx, job_id, JobState.HELD, JobState.READY, actor=ACTOR, reason=reason, **anew)
     return True
@@ -69,7 +70,7 @@ def make_again(tx: Transaction, job_id: int, damaged: Sequence[str]) -> bool:
     job = locked(tx, job_id)
     if job.state not in (JobState.DELIVERING, JobState.HELD, JobState.REJECTED) or job.purged_at is not None:
         return False
-    anew = {"attempts": 0, "not_before": None, "stage": ""}
+    anew: dict[str, Any] = {"attempts": 0, "not_before": None, "stage": ""}
     reason = f"{named(damaged)} in the spool is not what was made; it is made again"
     move(
         tx, job_id, JobState(job.state), JobState.READY, actor=ACTOR, code=RESULT_DAMAGED, reason=reason, **anew

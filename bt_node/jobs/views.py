@@ -36,6 +36,11 @@ def _summary(row: Json) -> JobSummary:
     return JobSummary(**{**row, **typed, "updated_at": _utc(row["updated_at"])})
 
 
+def ids_in(tx: Transaction, state: JobState) -> list[int]:
+    """The jobs in a state, by number."""
+    return list(tx.execute(select(jobs.c.id).where(jobs.c.state == state).order_by(jobs.c.id)).scalars())
+
+
 def counts(tx: Transaction) -> dict[JobState, int]:
     """Number of jobs in each state; states without jobs have 0."""
     found = tx.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()

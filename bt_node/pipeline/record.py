@@ -20,6 +20,10 @@ def _nobody_asked_to_stop() -> None:
     """The default checkpoint."""
 
 
+def _nobody_waits(stage: str) -> None:
+    """The default listener for stages that begin."""
+
+
 def _nobody_listens(stage: str, seconds: float) -> None:
     """The default listener for finished stages."""
 
@@ -30,10 +34,12 @@ class TripRecord:
 
     Attributes:
         checkpoint: called before each stage; raises when the worker must stop or has lost its lease.
+        stage_begins: told the name of each stage before it begins.
         stage_done: told the name and seconds of each finished stage.
     """
 
     checkpoint: Callable[[], None] = _nobody_asked_to_stop
+    stage_begins: Callable[[str], None] = _nobody_waits
     stage_done: Callable[[str, float], None] = _nobody_listens
     roles: list[dict[str, Any]] = field(default_factory=list)
     set_aside: list[dict[str, Any]] = field(default_factory=list)
@@ -45,6 +51,7 @@ class TripRecord:
     def stage(self, name: str) -> Iterator[None]:
         """Time one stage, in seconds of a monotonic clock."""
         self.checkpoint()
+        self.stage_begins(name)
         started = time.monotonic()
         try:
             yield

@@ -5,25 +5,27 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from datetime import date
+from typing import TypeVar
 
-from bt_node.domain.errors import FilesLostError, Hold, LeaseLostError, Reject
+from bt_node.domain.errors import BookUnavailableError, LeaseLostError
+from bt_node.domain.follow_up import FormerStudy
 from bt_node.domain.result import EncodedObject
-from bt_node.domain.states import JobState
-from bt_node.encode.not_answered import Unanswered, encode_not_answered
-from bt_node.encode.results import NodeIdentity
 from bt_node.jobs import ClaimedJob, JobBook, RunRecord, StoredResult, UnansweredReport
-from bt_node.pipeline.follow_up import Memory
-from bt_node.pipeline.record import TripRecord
-from bt_node.pipeline.trip import Models, StudyFiles, run_trip
-from bt_node.pipeline.verdicts import next_step
+from bt_node.pipeline.verdicts import NextStep, next_step
 from bt_node.receive.spool import Spool
 from bt_node.runtime.edges import log_error
+from bt_node.runtime.journey import Arrival, Journey, Traveller
 from bt_node.runtime.lease import Lease, WorkerStoppingError
 
 logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 5.0
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -39,68 +41,98 @@ class RunnerSettings:
 
 
 class StudyRunner:
-    """Claims jobs one after another and takes each through its trip; without a site `key` there are no follow-ups."""
+    """Claims jobs one after another, has each travel, and writes down what came of it."""
 
-    def __init__(
-        self,
-        book: JobBook,
-        spool: Spool,
-        models: Models,
-        node: NodeIdentity,
-        settings: RunnerSettings,
-        key: bytes | None = None,
-    ) -> None:
-        self._book, self._spool, self._models = book, spool, models
-        self._node, self._settings, self._key = node, settings, key
+    def __init__(self, book: JobBook, spool: Spool, traveller: Traveller, settings: RunnerSettings) -> None:
+        self._book, self._spool = book, spool
+        self._traveller, self._settings = traveller, settings
         self.stopping = threading.Event()
 
     def run_next(self) -> bool:
         """Claim and run one job. False when there is none, or the worker is stopping."""
-        if self.stopping.is_set():
+        if not self.prepare():  # before a job is taken: loading models is no attempt of a study
             return False
         job = self._book.claim(self._settings.worker, self._settings.lease_seconds)
         if job is None:
             return False
         logger.info("job %d: claimed, attempt %d, %d instances", job.id, job.attempt, len(job.instances))
         with Lease(self._book, job.id, job.token, self._settings.lease_seconds, self.stopping) as lease:
-            record = TripRecord(
-                checkpoint=lease.check,
-                stage_done=lambda stage, seconds: self._book.note_stage(job.id, job.token, stage, seconds),
-            )
             try:
-                self._travel(job, record)
-            except Exception as error:  # noqa: BLE001 - edge: one study never stops the next
-                self._end(job, record, error)
+                self._run(job, lease)
+            except LeaseLostError as lost:  # whoever holds the job now decides
+                log_error(logger, f"job {job.id}", lost)
+            except WorkerStoppingError as stopped:
+                self._hand_back(job, stopped)
         return True
 
-    def _travel(self, job: ClaimedJob, record: TripRecord) -> None:
-        with record.stage("gather"):
-            study = StudyFiles(
-                self._paths(job), job.analysed_at, job.earlier_reports, job.assigned, job.gaps, self._memory(job)
-            )
-        outcome = run_trip(study, self._models, self._node, record)
-        with record.stage("store"):
-            stored = self._store(job.id, outcome.objects)
-        if outcome.held_because:
-            why = " ".join(outcome.held_because)
-            kept = [*stored, *self._why_not_answered(job, why)]
-            state = self._book.keep(job.id, job.token, _facts(record), kept, why)
+    def prepare(self) -> bool:
+        """Have the models loaded. False when the worker is stopping.
+
+        Raises:
+            TripStartError: they cannot be loaded.
+        """
+        try:
+            self._go_on()
+            self._traveller.prepare(self._go_on)
+            self._go_on()
+        except WorkerStoppingError:
+            return False
+        return True
+
+    def _go_on(self) -> None:
+        if self.stopping.is_set():
+            raise WorkerStoppingError
+
+    def _run(self, job: ClaimedJob, lease: Lease) -> None:
+        follower = _Follower(self._book, job, lease, self.stopping)
+        try:
+            arrival = self._traveller.travel(self._journey(job), follower)
+            self._write_down(job, arrival)
+        except (LeaseLostError, WorkerStoppingError):
+            raise
+        except Exception as error:  # noqa: BLE001 - edge: one study never stops the next
+            log_error(logger, f"job {job.id}", error)
+            self._finish(job, Arrival(RunRecord(timings_s=follower.timings_s), step=self._step(job, error)), [])
+
+    def _journey(self, job: ClaimedJob) -> Journey:
+        return Journey(
+            job_id=job.id,
+            attempt=job.attempt,
+            analysed_at=job.analysed_at,
+            paths={each.sop_instance_uid: self._spool.absolute(each.path) for each in job.instances},
+            images=tuple(each.sop_instance_uid for each in job.instances if each.is_image),
+            earlier_reports=job.earlier_reports,
+            assigned=job.assigned,
+            gaps=job.gaps,
+            max_attempts=self._settings.max_attempts,
+            pause_seconds=self._settings.retry_pause_seconds,
+            explain=self._settings.not_answered_report,
+        )
+
+    def _step(self, job: ClaimedJob, error: Exception) -> NextStep:
+        return next_step(
+            error,
+            attempt=job.attempt,
+            max_attempts=self._settings.max_attempts,
+            pause_seconds=self._settings.retry_pause_seconds,
+        )
+
+    def _write_down(self, job: ClaimedJob, arrival: Arrival) -> None:
+        started = time.monotonic()
+        stored = self._store(job.id, arrival.objects)
+        report = self._store(job.id, arrival.unanswered)
+        if arrival.step is not None:
+            self._finish(job, arrival, report)
+            return
+        took = {"store": round(time.monotonic() - started, 3)}
+        facts = replace(arrival.record, timings_s=arrival.record.timings_s | took)
+        if arrival.held_because:
+            why = " ".join(arrival.held_because)
+            state = insist(lambda: self._book.keep(job.id, job.token, facts, [*stored, *report], why), self.stopping)
         else:
-            state = self._book.publish(job.id, job.token, _facts(record), stored, self._settings.destinations)
+            destinations = self._settings.destinations
+            state = insist(lambda: self._book.publish(job.id, job.token, facts, stored, destinations), self.stopping)
         logger.info("job %d: %s with %d result objects", job.id, state.value, len(stored))
-
-    def _memory(self, job: ClaimedJob) -> Memory | None:
-        """How the study finds the patient's former one; it is never its own."""
-        if self._key is None:
-            return None
-        return Memory(self._key, lambda patient, day: self._book.former_study(patient, day, job.id), self._spool.root)
-
-    def _paths(self, job: ClaimedJob) -> dict[str, Path]:
-        paths = {instance.sop_instance_uid: self._spool.root / instance.path for instance in job.instances}
-        lost = [sop_instance_uid for sop_instance_uid, path in paths.items() if not path.is_file()]
-        if lost:
-            raise FilesLostError(lost, of=len(paths))
-        return paths
 
     def _store(self, job_id: int, objects: Sequence[EncodedObject]) -> list[StoredResult]:
         """Results are on disk before the job book names them, so that a crash can only leave a file too many."""
@@ -110,59 +142,68 @@ class StudyRunner:
             stored.append(StoredResult.of(item, path, hashlib.sha256(item.content).hexdigest()))
         return stored
 
-    def _end(self, job: ClaimedJob, record: TripRecord, error: Exception) -> None:
-        log_error(logger, f"job {job.id}", error)
-        if isinstance(error, LeaseLostError):
-            return  # whoever holds the job now decides
-        if isinstance(error, WorkerStoppingError):
-            self._finish(job, record, JobState.READY, error.code, str(error), 0.0)
-            return
-        step = next_step(
-            error,
-            attempt=job.attempt,
-            max_attempts=self._settings.max_attempts,
-            pause_seconds=self._settings.retry_pause_seconds,
+    def _finish(self, job: ClaimedJob, arrival: Arrival, report: Sequence[StoredResult]) -> None:
+        step = arrival.step
+        assert step is not None  # noqa: S101 - the caller has looked
+        facts = replace(arrival.record, unanswered=UnansweredReport(tuple(report), self._settings.destinations))
+        insist(
+            lambda: self._book.finish(
+                job.id, job.token, step.target, step.code, step.reason, facts, step.retry_in_seconds
+            ),
+            self.stopping,
         )
-        report = self._why_not_answered(job, error.message) if isinstance(error, Hold | Reject) else []
-        self._finish(job, record, step.target, step.code, step.reason, step.retry_in_seconds, report)
+        logger.info("job %d: %s (%s)", job.id, step.target.value, step.code)
 
-    def _why_not_answered(self, job: ClaimedJob, why: str) -> list[StoredResult]:
-        """The report that says so, where the site wants one; a study that it cannot be made of ends all the same.
-
-        Of a HELD study it is made now as well, and waits with the rest: a person who rejects only has the job book.
-        """
-        if not self._settings.not_answered_report:
-            return []
-        images = {each.sop_instance_uid: self._spool.root / each.path for each in job.instances if each.is_image}
+    def _hand_back(self, job: ClaimedJob, stopped: WorkerStoppingError) -> None:
+        """The job is READY at once, and this attempt does not count. Without the database its lease runs out."""
         try:
-            asked = Unanswered(images, why, job.analysed_at, self._node, job.earlier_reports)
-            return self._store(job.id, [encode_not_answered(asked)])
-        except Exception as error:  # noqa: BLE001 - edge: whatever made the study unfit may break this too
-            log_error(logger, f"job {job.id}, report that it is not answered", error)
-            return []
+            self._book.hand_back(job.id, job.token, stopped.code, str(stopped))
+        except (LeaseLostError, BookUnavailableError) as error:
+            log_error(logger, f"job {job.id}", error)
 
-    def _finish(
-        self,
-        job: ClaimedJob,
-        record: TripRecord,
-        target: JobState,
-        code: str,
-        reason: str,
-        retry_in: float | None,
-        report: Sequence[StoredResult] = (),
-    ) -> None:
+
+def insist(action: Callable[[], _T], stopping: threading.Event) -> _T:
+    """Do something in the job book; wait for a database that is away.
+
+    A commit whose answer was lost is not done twice: the job is no longer this worker's then, and the second try says
+    LeaseLostError.
+
+    Raises:
+        WorkerStoppingError: the worker stops while the database is away.
+    """
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
         try:
-            facts = replace(_facts(record), unanswered=UnansweredReport(tuple(report), self._settings.destinations))
-            self._book.finish(job.id, job.token, target, code, reason, facts, retry_in_seconds=retry_in)
-        except LeaseLostError as lost:
-            log_error(logger, f"job {job.id}", lost)
+            return action()
+        except BookUnavailableError as away:
+            log_error(logger, "the job book is away; waiting", away)
+        if stopping.wait(pause):
+            raise WorkerStoppingError
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def _facts(record: TripRecord) -> RunRecord:
-    return RunRecord(
-        roles=record.roles,
-        set_aside=record.set_aside,
-        findings=record.findings,
-        timings_s=record.timings_s,
-        remembered=record.remembered,
-    )
+class _Follower:
+    """Follows one trip from the worker's side: lease, job book."""
+
+    def __init__(self, book: JobBook, job: ClaimedJob, lease: Lease, stopping: threading.Event) -> None:
+        self._book, self._job, self._lease, self._stopping = book, job, lease, stopping
+        self.timings_s: dict[str, float] = {}
+
+    def check(self) -> None:
+        """Go on only while the job is ours and the worker is not stopping."""
+        self._lease.check()
+
+    def stage_begins(self, stage: str) -> None:
+        """Nothing is written: the stages that ended tell."""
+
+    def stage_done(self, stage: str, seconds: float) -> None:
+        """Shown while the job runs; a database that is away misses a line that `finish` brings later."""
+        self.timings_s[stage] = seconds
+        try:
+            self._book.note_stage(self._job.id, self._job.token, stage, seconds)
+        except BookUnavailableError as away:
+            log_error(logger, f"job {self._job.id}, stage {stage}", away)
+
+    def former(self, patient_hash: str, before: date) -> FormerStudy | None:
+        """The patient's former study; it is never the job itself."""
+        return insist(lambda: self._book.former_study(patient_hash, before, self._job.id), self._stopping)

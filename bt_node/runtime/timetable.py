@@ -21,7 +21,6 @@ from bt_node.runtime.window import is_open
 logger = logging.getLogger(__name__)
 
 _RETENTION_EVERY_SECONDS = 3600
-_RECONCILE_EVERY_SECONDS = 600
 
 
 def build_timetable(
@@ -47,7 +46,7 @@ def build_timetable(
     # The first time at once: a crash may have been the reason for this start.
     scheduler.add_job(
         _safely("reconciler", housekeeper.mend),
-        IntervalTrigger(seconds=_RECONCILE_EVERY_SECONDS),
+        IntervalTrigger(minutes=times.reconcile_minutes),
         id="reconcile",
         next_run_time=utc_now(),
     )

@@ -1,4 +1,4 @@
-"""The worker process: models, timetable, deliveries."""
+"""The worker process: trips, timetable, deliveries. The models live in a process of their own."""
 
 from __future__ import annotations
 
@@ -6,68 +6,29 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Sequence
 
-from bt_node import __version__
 from bt_node.config import Config
 from bt_node.deliver.peer import Peer
 from bt_node.domain.audit import AuditEvent, AuditRecord
 from bt_node.domain.study import Role
-from bt_node.encode.results import NodeIdentity
-from bt_node.infer.classifier import load_classifier
-from bt_node.infer.device import choose_device, use_threads
-from bt_node.infer.release import read_release
-from bt_node.infer.segmenter import load_segmenter
+from bt_node.infer.release import SegmenterManifest, read_release
 from bt_node.jobs import JobBook, open_book
-from bt_node.pipeline.trip import Models
 from bt_node.receive.spool import Spool
 from bt_node.runtime.alerts import note_stopped
 from bt_node.runtime.courier import Courier, CourierSettings
 from bt_node.runtime.examining import build_examiner
 from bt_node.runtime.housekeeping import Housekeeper
+from bt_node.runtime.journey import Traveller
 from bt_node.runtime.process import stop_on_signals
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
-from bt_node.runtime.site_key import site_key
 from bt_node.runtime.timetable import build_timetable
+from bt_node.runtime.trip_process import TRIP_COMMAND, TripProcess, limits_of
 
 logger = logging.getLogger(__name__)
 
-MANUFACTURER = "bt-node project"
-MODEL_NAME = "bt-node"
 
-
-def load_models(config: Config) -> Models:
-    """Load the releases that the configuration names, weights verified.
-
-    Raises:
-        ReleaseError: a release is missing or damaged; a weights file is not the one its manifest names.
-    """
-    use_threads(config.device.threads)
-    device = choose_device(config.device.name)
-    segmenter = load_segmenter(read_release(config.models.folder / config.models.segmenter), device)
-    classifier = None
-    if config.models.classifier:
-        classifier = load_classifier(read_release(config.models.folder / config.models.classifier), device)
-    logger.info("models loaded on %s", device)
-    return Models(
-        segmenter,
-        classifier,
-        require_all_roles=config.completeness.require_all_roles,
-        site=config.roles,
-        segment_on=tuple(Role(name) for name in config.results.segment_on),
-    )
-
-
-def node_identity(config: Config) -> NodeIdentity:
-    """How result objects name this node. The AE title serves as serial number: a site knows its nodes by it."""
-    return NodeIdentity(
-        manufacturer=MANUFACTURER,
-        model_name=MODEL_NAME,
-        version=__version__,
-        serial=config.listener.ae_title,
-    )
-
-
-def build_runner(config: Config, book: JobBook, spool: Spool, models: Models) -> StudyRunner:
+def build_runner(config: Config, book: JobBook, spool: Spool, traveller: Traveller) -> StudyRunner:
     """The part of the worker that runs jobs."""
     settings = RunnerSettings(
         worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -77,8 +38,7 @@ def build_runner(config: Config, book: JobBook, spool: Spool, models: Models) ->
         destinations=tuple(destination.name for destination in config.destinations),
         not_answered_report=config.results.not_answered_report,
     )
-    key = site_key(config.follow_up.key_file) if config.follow_up.enabled else None
-    return StudyRunner(book, spool, models, node_identity(config), settings, key)
+    return StudyRunner(book, spool, traveller, settings)
 
 
 def build_couriers(config: Config, book: JobBook, spool: Spool) -> list[Courier]:
@@ -96,8 +56,25 @@ def build_couriers(config: Config, book: JobBook, spool: Spool) -> list[Courier]
     ]
 
 
-def run_worker(config: Config, stopping: threading.Event | None = None) -> None:
+def roles_read(config: Config) -> tuple[Role, ...]:
+    """The sequences that the configured segmenter reads; its manifest tells, without torch.
+
+    Raises:
+        ReleaseError: there is no such release, or it is no segmenter's.
+    """
+    manifest = read_release(config.models.folder / config.models.segmenter).manifest
+    return manifest.input.roles if isinstance(manifest, SegmenterManifest) else ()
+
+
+def run_worker(
+    config: Config, stopping: threading.Event | None = None, trip_command: Sequence[str] = TRIP_COMMAND
+) -> None:
     """Work through the timetable until asked to stop. Blocks.
+
+    Args:
+        config: the node's configuration.
+        stopping: set to stop; None: SIGTERM and SIGINT do.
+        trip_command: what runs the trips; tests have a fast one of their own.
 
     Raises:
         Alarm: schema not current, a model release is damaged.
@@ -105,14 +82,26 @@ def run_worker(config: Config, stopping: threading.Event | None = None) -> None:
     stopped = stopping or threading.Event()
     if stopping is None:
         stop_on_signals(stopped)
+    trips = TripProcess(config, limits_of(config), trip_command)
+    trips.start()  # it loads the models while we do the rest
+    try:
+        _work(config, trips, stopped)
+    finally:
+        trips.stop()
+    logger.info("worker stopped")
+
+
+def _work(config: Config, trips: TripProcess, stopped: threading.Event) -> None:
     book = open_book(config.database.url)
     spool = Spool(config.storage.spool, config.storage.min_free_mib)
-    models = load_models(config)
-    runner = build_runner(config, book, spool, models)
+    runner = build_runner(config, book, spool, trips)
+    runner.stopping = stopped  # the job in hand goes back at once
     for job_id in book.retire_destinations([target.name for target in config.destinations]):
         logger.warning("job %d: a destination it waited for is no longer configured", job_id)
-    housekeeper = Housekeeper(book, spool, config, build_examiner(config, book, spool, models.segmenter.roles))
+    housekeeper = Housekeeper(book, spool, config, build_examiner(config, book, spool, roles_read(config)))
     timetable = build_timetable(config, runner, build_couriers(config, book, spool), housekeeper)
+    if not runner.prepare():
+        return
     timetable.start()
     process = f"{socket.gethostname()}:{os.getpid()}"
     book.note_audit(AuditRecord(AuditEvent.STARTED, process, detail="worker"))
@@ -120,8 +109,6 @@ def run_worker(config: Config, stopping: threading.Event | None = None) -> None:
     try:
         stopped.wait()
     finally:
-        runner.stopping.set()  # the job in hand goes back at its next stage
         timetable.shutdown(wait=True)
         note_stopped(book, process, "worker")
         book.close()
-    logger.info("worker stopped")

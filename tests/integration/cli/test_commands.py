@@ -15,6 +15,8 @@ from node_bench import Bench
 from typer.testing import CliRunner
 
 from bt_node.cli.main import app
+from bt_node.domain.states import JobState
+from bt_node.jobs import RunRecord
 from bt_node.runtime.process import EX_CONFIG
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -88,6 +90,21 @@ def test_jobs_show_has_the_promised_keys_and_steering_is_recorded(bench: Bench, 
     listed = bt_node("jobs", "list", config=config).stdout
     assert "READY" in listed
     assert "1.2.3" in listed
+
+
+def test_every_failed_job_is_revived_at_once(bench: Bench, tmp_path: Path) -> None:
+    config = str(write_config(tmp_path))
+    for study in ("1.2.3", "1.2.4"):
+        bench.make_ready(study)
+        job = bench.book.claim("worker", 60.0)
+        bench.book.finish(job.id, job.token, JobState.FAILED, "trip-died", "killed", RunRecord())
+    listed = CliRunner().invoke(app, ["--config", config, "jobs", "list", "--state", "FAILED", "--json"])
+    assert [job["reason"] for job in json.loads(listed.output)] == ["killed", "killed"]
+    for said in ("Job 1 is READY.\nJob 2 is READY.\n", "No job is FAILED.\n"):
+        ran = CliRunner().invoke(app, ["--config", config, "jobs", "retry", "--all-failed"])
+        assert (ran.exit_code, ran.output) == (0, said)
+    assert CliRunner().invoke(app, ["--config", config, "jobs", "retry"]).exit_code == 2
+    assert CliRunner().invoke(app, ["--config", config, "jobs", "retry", "1", "--all-failed"]).exit_code == 2
 
 
 def test_a_job_that_is_not_there_is_said(bench: Bench, tmp_path: Path) -> None:

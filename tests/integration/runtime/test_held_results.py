@@ -19,9 +19,10 @@ from bt_node.domain.result import EncodedObject
 from bt_node.encode.results import encode_results
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import TripOutcome
-from bt_node.runtime import runner as module
+from bt_node.runtime import travel as module
 from bt_node.runtime.courier import Courier, CourierSettings
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
+from bt_node.runtime.travel import Trips
 from bt_node.simulate.fake_pacs import FakePacs
 
 WHY = "The brain is cut off at its upper end."
@@ -67,7 +68,8 @@ class Node:
 
         self._monkeypatch.setattr(module, "run_trip", trip)
         settings = RunnerSettings("test", 30.0, 3, 60.0, ("pacs",), not_answered_report=report)
-        assert StudyRunner(self.bench.book, self.bench.spool, None, NODE, settings).run_next()
+        trips = Trips(None, NODE, self.bench.spool.root)
+        assert StudyRunner(self.bench.book, self.bench.spool, trips, settings).run_next()
 
     def deliver(self) -> list[str]:
         """A delivery round; what the PACS has now."""

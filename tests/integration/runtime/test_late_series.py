@@ -23,6 +23,7 @@ from bt_node.pipeline.trip import Models
 from bt_node.receive.spool import instance_path
 from bt_node.runtime.courier import Courier, CourierSettings
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
+from bt_node.runtime.travel import Trips
 from bt_node.simulate.fake_pacs import FakePacs
 from bt_node.simulate.phantom import PhantomStudy, make_phantom
 
@@ -42,7 +43,8 @@ class Node:
         models = Models(bright_parts_segmenter((Role.FLAIR, Role.T1C)), None, require_all_roles=False)
         identity = NodeIdentity("Example Organisation", "bt-node", "0.1.0", "node-0001")
         settings = RunnerSettings("worker", 60.0, 3, 60.0, ("archive",))
-        self._runner = StudyRunner(bench.book, bench.spool, models, identity, settings)
+        trips = Trips(models, identity, bench.spool.root)
+        self._runner = StudyRunner(bench.book, bench.spool, trips, settings)
         peer = Peer(pacs.ae_title, "127.0.0.1", pacs.port)
         sending = CourierSettings("BT_NODE", 10.0, 30.0, 60.0, 3600.0)
         self._courier = Courier("archive", peer, bench.book, bench.spool, sending)

@@ -15,8 +15,9 @@ from bt_node.domain.tumour import Findings, LabelMap, Region, RegionMeasurement,
 from bt_node.encode.results import NodeIdentity
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import TripOutcome
-from bt_node.runtime import runner as module
+from bt_node.runtime import travel as module
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
+from bt_node.runtime.travel import Trips
 
 LABELS = LabelMap(np.zeros((1, 1, 1), np.uint8), Grid((1, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
 FINDINGS = Findings({region: RegionMeasurement(region, 1.0) for region in Region}, ReleaseIdentity("s", "1", "ab"))
@@ -24,7 +25,8 @@ FINDINGS = Findings({region: RegionMeasurement(region, 1.0) for region in Region
 
 def build(bench: Bench, destinations: tuple[str, ...] = ("pacs",), lease_seconds: float = 30.0) -> StudyRunner:
     settings = RunnerSettings("test", lease_seconds, 3, 60.0, destinations)
-    return StudyRunner(bench.book, bench.spool, None, NodeIdentity("m", "n", "1", "s"), settings)
+    trips = Trips(None, NodeIdentity("m", "n", "1", "s"), bench.spool.root)
+    return StudyRunner(bench.book, bench.spool, trips, settings)
 
 
 def replace_trip(monkeypatch: pytest.MonkeyPatch, behaviour) -> None:
