@@ -11,12 +11,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from bt_node.cli import check, db, demo, models, predict, roles, send, series, serve
+from bt_node.cli import audit, check, db, demo, models, predict, roles, send, series, serve
 from bt_node.cli.context import CliState
 from bt_node.domain.errors import Alarm, BtNodeError
 
 # Commands that read or write the job book and end: nothing they make needs the cycle collector.
-SHORT_COMMANDS = frozenset({"jobs", "db", "check", "models"})
+SHORT_COMMANDS = frozenset({"jobs", "db", "check", "models", "audit"})
 EX_CONFIG = 78  # sysexits.h: a supervisor must not restart what only an administrator can mend
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.add_typer(roles.app, name="jobs")  # the commands of jobs.py, and explain an
 app.add_typer(series.app, name="series")
 app.add_typer(models.app, name="models")
 app.add_typer(db.app, name="db")
+app.add_typer(audit.app, name="audit")
 app.add_typer(predict.app, name="predict")
 app.command("serve")(serve.serve)
 app.command("send")(send.send_command)

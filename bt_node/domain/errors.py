@@ -76,6 +76,17 @@ class TlsError(Alarm):
         super().__init__(f"TLS: {path} {trouble}.", remedy=remedy)
 
 
+class SyslogError(Retry):
+    """A syslog receiver did not take the audit trail."""
+
+    code = "syslog"
+
+    def __init__(self, receiver: str, trouble: str) -> None:
+        super().__init__(
+            f"{receiver} did not take the audit trail: {trouble}.", remedy="What it has not got is sent next time."
+        )
+
+
 class OpenToOthersError(Alarm):
     """A file that holds a secret, or patient data, may be read by other accounts of the machine."""
 
