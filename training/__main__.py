@@ -1,12 +1,12 @@
-"""`python -m training segmenter|classifier train|evaluate|export …`."""
+"""`python -m training segmenter|classifier|brain COMMAND …`."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-_KINDS = ("segmenter", "classifier")
-_USAGE = "usage: python -m training {segmenter|classifier} {train|evaluate|export} [--help]"
+_KINDS = ("segmenter", "classifier", "brain")
+_USAGE = "usage: python -m training {segmenter|classifier|brain} COMMAND [--help]"
 
 
 def main(arguments: list[str]) -> int:

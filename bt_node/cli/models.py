@@ -35,7 +35,7 @@ def list_models(context: typer.Context, as_json: JsonOption = False) -> None:
     from bt_node.infer.release import list_releases  # noqa: PLC0415
 
     settings = state_of(context).config.models
-    used = {settings.segmenter, settings.classifier}
+    used = {settings.segmenter, settings.classifier, settings.brain}
     rows = [
         {
             "name": release.folder.name,
@@ -159,7 +159,7 @@ def _folder_of(state: CliState, name: str) -> Path:
 def _in_use(state: CliState, release: Release) -> bool:
     settings = state.config.models
     ours = release.folder.parent == settings.folder
-    return ours and release.folder.name in {settings.segmenter, settings.classifier}
+    return ours and release.folder.name in {settings.segmenter, settings.classifier, settings.brain}
 
 
 def _card(release: Release) -> str:
@@ -180,8 +180,10 @@ def _head(state: CliState, release: Release) -> list[tuple[str, str]]:
 
 
 def _answers_for(release: Release) -> str:
-    from bt_node.infer.release import SegmenterManifest  # noqa: PLC0415
+    from bt_node.infer.release import BrainManifest, SegmenterManifest  # noqa: PLC0415
 
+    if isinstance(release.manifest, BrainManifest):
+        return f"heads with any of {', '.join(role.value for role in release.manifest.input.roles)}"
     if not isinstance(release.manifest, SegmenterManifest):
         return f"{release.manifest.input.plane} slices of {release.manifest.input.sequence.value}"
     read = release.manifest.input

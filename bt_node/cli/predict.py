@@ -47,6 +47,7 @@ def segmentation(
     from bt_node.convert.nifti import write_nifti_labels  # noqa: PLC0415
     from bt_node.domain.study import Role  # noqa: PLC0415
     from bt_node.domain.tumour import Region  # noqa: PLC0415
+    from bt_node.infer.brain import load_brain_finder  # noqa: PLC0415
     from bt_node.infer.device import choose_device  # noqa: PLC0415
     from bt_node.infer.release import read_release  # noqa: PLC0415
     from bt_node.infer.segmenter import load_segmenter  # noqa: PLC0415
@@ -55,10 +56,14 @@ def segmentation(
 
     config = state_of(context).config
     release = read_release(model or config.models.folder / config.models.segmenter)
-    segmenter = load_segmenter(release, choose_device(config.device.name))
+    device = choose_device(config.device.name)
+    segmenter = load_segmenter(release, device)
+    brain = None
+    if config.models.brain and not preprocessed:
+        brain = load_brain_finder(read_release(config.models.folder / config.models.brain), device)
     given = {Role.T1: t1, Role.T1C: t1c, Role.T2: t2, Role.FLAIR: flair}
     files = {role: path for role, path in given.items() if path is not None}
-    found, cautions = segment_nifti(files, segmenter, preprocessed=preprocessed)
+    found, cautions = segment_nifti(files, segmenter, brain, preprocessed=preprocessed)
     write_nifti_labels(output, found, enhancing=4 if labels is LabelScheme.UNTIL_2021 else 3)
     missing = [role for role in segmenter.roles if role not in files]
     sure = assessable(missing)

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from bt_node.convert.itk import array_to_itk, grid_of, resample, volume_to_itk
 from bt_node.domain.errors import BrainMaskError
-from bt_node.domain.geometry import BoolArray, FloatArray, ImageArray, Mask, Volume
+from bt_node.domain.geometry import BoolArray, FloatArray, Grid, ImageArray, Mask, Volume
 from bt_node.domain.study import Role
 
 PLAUSIBLE_ML = (600.0, 2200.0)
@@ -38,6 +38,7 @@ _HEAD_LEVEL_MM2 = 2000.0  # a level with less tissue is the top of the scalp, or
 _OPENING_MM = 8.0
 _CLOSING_MM = 10.0
 _HALF_VOXEL = 0.5
+_HALF = 0.5
 
 _Fields = Mapping[Role, ImageArray]
 
@@ -51,6 +52,22 @@ def check_plausible(brain: Mask) -> None:
     low, high = PLAUSIBLE_ML
     if not low <= brain.volume_ml <= high:
         raise BrainMaskError(brain.volume_ml, low, high)
+
+
+def mask_of(probability: ImageArray, grid: Grid) -> Mask:
+    """The largest part that is more likely brain than not, holes filled.
+
+    Args:
+        probability: of brain (Z, Y, X), 0 to 1.
+        grid: where its voxels lie.
+
+    Raises:
+        BrainMaskError: no voxel is likely brain.
+    """
+    likely = probability > _HALF
+    if not likely.any():
+        raise BrainMaskError(0.0, *PLAUSIBLE_ML)
+    return Mask(ndimage.binary_fill_holes(_part(likely)), grid)
 
 
 def find_brain(heads: Mapping[Role, Volume]) -> Mask:
@@ -67,7 +84,7 @@ def find_brain(heads: Mapping[Role, Volume]) -> Mask:
     brain = _closed(_opened_around(_tissue(fields, ball), centre)).astype(np.float32)
     grid = next(iter(heads.values())).grid
     coarse_grid = grid_of(next(iter(images.values())))
-    return Mask(resample(array_to_itk(brain, coarse_grid), grid) > 0.5, grid)  # noqa: PLR2004 - halfway
+    return Mask(resample(array_to_itk(brain, coarse_grid), grid) > _HALF, grid)
 
 
 def _coarse(head: Volume) -> sitk.Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from bt_node.convert.bias import without_shading
-from bt_node.convert.brainmask import check_plausible, find_brain
+from bt_node.convert.brainmask import check_plausible, find_brain, mask_of
 from bt_node.convert.intensity import zscore_inside
 from bt_node.convert.itk import itk_to_volume, one_itk_thread, resample, volume_to_itk
 from bt_node.convert.register import RegistrationReport, RigidMotion, head_mask, reference_report, register
@@ -19,6 +19,9 @@ from bt_node.convert.rind import without_rind
 from bt_node.domain.errors import RegistrationError
 from bt_node.domain.geometry import FloatArray, Grid, ImageArray, Mask, Volume
 from bt_node.domain.study import Role
+
+# Heads (Z, Y, X) on a 1 mm grid along LPS -> probability of brain, float32 of the same shape.
+BrainProbability = Callable[[Mapping[Role, ImageArray]], ImageArray]
 
 _REFERENCE_ORDER = (Role.T1C, Role.FLAIR, Role.T2, Role.T1)
 _MARGIN_MM = 5.0
@@ -59,11 +62,12 @@ def reference_role(given: Collection[Role]) -> Role:
     raise ValueError("no volumes given")
 
 
-def prepare(volumes: Mapping[Role, Volume]) -> PreparedStudy:
+def prepare(volumes: Mapping[Role, Volume], brain_probability: BrainProbability | None = None) -> PreparedStudy:
     """Bring the series of one study, as scanned and with skull, to what the models read.
 
     Args:
         volumes: one volume per role on its own grid, intensities of any unit.
+        brain_probability: a network that tells brain from the rest of the head; None: brightness and shape decide.
 
     Returns:
         Everything on one grid that covers the reference's head in plane, and the brain from below to above.
@@ -76,12 +80,13 @@ def prepare(volumes: Mapping[Role, Volume]) -> PreparedStudy:
     reports = _register_all(volumes, reference)
     grid = _head_grid(volumes[reference])
     heads = {role: _onto(grid, volume, reports[role].motion) for role, volume in volumes.items()}
-    brain = find_brain(heads)
+    brain = _brain_in(heads, grid, brain_probability)
     check_plausible(brain)
     cut, brain = _crop_to_brain(heads, brain)
     even = _unshaded(cut, brain)
-    brain = without_rind(_normalised(even, brain), brain)
-    check_plausible(brain)
+    if brain_probability is None:
+        brain = without_rind(_normalised(even, brain), brain)
+        check_plausible(brain)
     return PreparedStudy(cut, brain, _as_volumes(_normalised(even, brain), brain.grid), reports)
 
 
@@ -106,6 +111,12 @@ def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
     inputs = _normalised(_unshaded(heads, brain), brain)
     reports = {role: reference_report(role) for role in volumes}
     return PreparedStudy(heads, brain, _as_volumes(inputs, grid), reports)
+
+
+def _brain_in(heads: Mapping[Role, Volume], grid: Grid, probability: BrainProbability | None) -> Mask:
+    if probability is None:
+        return find_brain(heads)
+    return mask_of(probability({role: head.array for role, head in heads.items()}), grid)
 
 
 def _unshaded(heads: Mapping[Role, Volume], brain: Mask) -> dict[Role, ImageArray]:

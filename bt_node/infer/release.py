@@ -127,6 +127,21 @@ class ClassifierOutput(_Table):
         return self
 
 
+class BrainInput(_Table):
+    """`[input]` of a brain finder: channel order, the coarse grid and normalisation that training used."""
+
+    roles: Annotated[tuple[Role, ...], Field(min_length=1)]  # any one of them is enough
+    spacing_mm: Annotated[float, Field(gt=0.5, le=8)]
+    orientation: Literal["LPS"]
+    normalisation: Literal["p99"]  # of what is above zero, on the coarse grid
+
+
+class BrainOutput(_Table):
+    """`[output]` of a brain finder: where probability becomes brain."""
+
+    threshold: Fraction = 0.5
+
+
 class Intended(_Table):
     """`[intended]`: whom the release is meant for. What is left out is not limited."""
 
@@ -161,10 +176,19 @@ class ClassifierManifest(_ManifestBase):
     output: ClassifierOutput
 
 
-Manifest = SegmenterManifest | ClassifierManifest
-_KINDS: Mapping[str, type[SegmenterManifest | ClassifierManifest]] = {
+class BrainManifest(_ManifestBase):
+    """A brain finder's whole manifest."""
+
+    kind: Literal["brain"]
+    input: BrainInput
+    output: BrainOutput = BrainOutput()
+
+
+Manifest = SegmenterManifest | ClassifierManifest | BrainManifest
+_KINDS: Mapping[str, type[SegmenterManifest | ClassifierManifest | BrainManifest]] = {
     "segmenter": SegmenterManifest,
     "classifier": ClassifierManifest,
+    "brain": BrainManifest,
 }
 
 
@@ -176,7 +200,7 @@ class Release:
     manifest: Manifest
 
     @property
-    def kind(self) -> Literal["segmenter", "classifier"]:
+    def kind(self) -> Literal["segmenter", "classifier", "brain"]:
         """What the release does."""
         return self.manifest.kind
 

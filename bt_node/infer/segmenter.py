@@ -98,7 +98,7 @@ class Segmenter:
         box = _filled_box((image != 0).any(axis=0))
         probabilities = np.zeros((len(self.output.regions), *image.shape[1:]), dtype=np.float32)
         spread = np.zeros(image.shape[1:], dtype=np.float32) if self.input.flips else None
-        with _out_of_memory_named(self.device):
+        with out_of_memory_named(self.device):
             mean, apart = self._slide(image[(slice(None), *box)])
         probabilities[(slice(None), *box)] = mean
         if spread is not None:
@@ -270,7 +270,12 @@ def _filled_box(mask: BoolArray) -> tuple[slice, ...]:
 
 
 @contextmanager
-def _out_of_memory_named(device: torch.device) -> Iterator[None]:
+def out_of_memory_named(device: torch.device) -> Iterator[None]:
+    """Give an allocation that failed inside its own error class, whatever allocator it was.
+
+    Raises:
+        OutOfDeviceMemoryError: in its place.
+    """
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:

@@ -11,13 +11,14 @@ from bt_node.convert.regrid import to_source_grid
 from bt_node.domain.errors import FilesMissingError
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import LabelMap
+from bt_node.infer.brain import BrainFinder
 from bt_node.infer.segmenter import Segmenter
 from bt_node.judge.bone import left_out
 from bt_node.pipeline.outline import tumour_probabilities
 
 
 def segment_nifti(
-    files: Mapping[Role, Path], segmenter: Segmenter, *, preprocessed: bool
+    files: Mapping[Role, Path], segmenter: Segmenter, brain: BrainFinder | None = None, *, preprocessed: bool
 ) -> tuple[LabelMap, tuple[str, ...]]:
     """Outline the tumour on NIfTI files.
 
@@ -25,6 +26,7 @@ def segment_nifti(
         files: one file for each role; any orientation, the header decides. A release with `needs_one_of` takes fewer
             than four.
         segmenter: the loaded release.
+        brain: finds the brain in heads with skull; None: brightness and shape decide.
         preprocessed: the files are BraTS-like: co-registered, skull-stripped. Otherwise they are treated as a
             clinical study: registered to the T1c (without one: FLAIR, T2, T1), masked, resampled.
 
@@ -41,7 +43,7 @@ def segment_nifti(
         one_of = bool(segmenter.needs_one_of)
         raise FilesMissingError(segmenter.identity.name, [role.value for role in lacking], one_of=one_of)
     volumes = {role: read_nifti(path) for role, path in files.items()}
-    prepared = prepare_preprocessed(volumes) if preprocessed else prepare(volumes)
+    prepared = prepare_preprocessed(volumes) if preprocessed else prepare(volumes, brain.predict if brain else None)
     if preprocessed:
         probabilities, bone_ml = segmenter.predict({r: volume.array for r, volume in prepared.inputs.items()}), 0.0
     else:

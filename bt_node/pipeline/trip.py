@@ -13,7 +13,7 @@ from bt_node.assemble.roles import choose_roles
 from bt_node.assemble.study import read_study
 from bt_node.config import Roles
 from bt_node.convert.measure import measure
-from bt_node.convert.prepare import PreparedStudy, prepare, reference_role
+from bt_node.convert.prepare import BrainProbability, PreparedStudy, prepare, reference_role
 from bt_node.convert.stack import load_series
 from bt_node.domain.completeness import KnownGaps
 from bt_node.domain.geometry import ImageArray
@@ -21,6 +21,7 @@ from bt_node.domain.result import EarlierReport, EncodedObject
 from bt_node.domain.study import Assigned, Role, RoleAssignment, StackedSeries
 from bt_node.domain.tumour import Findings, LabelMap
 from bt_node.encode.results import EncodeRequest, NodeIdentity, encode_results
+from bt_node.infer.brain import BrainFinder
 from bt_node.infer.classifier import Classifier
 from bt_node.infer.segmenter import Segmenter
 from bt_node.judge.arrival import require_whole_series, what_did_not_arrive
@@ -39,13 +40,14 @@ from bt_node.pipeline.tumour_type import TypeAnswer, name_tumour_type
 
 @dataclass(frozen=True)
 class Models:
-    """The two models, loaded and verified once per worker, and which studies they are asked about.
+    """The models, loaded and verified once per worker, and which studies they are asked about.
 
     Attributes:
         segmenter: outlines; its release says which sequences it can do without.
         classifier: names the tumour type; a node may run without one.
         require_all_roles: hold a study in which a sequence is missing, also where the segmenter can answer.
         site: the site's own rules and preference for choosing series.
+        brain: finds the brain in heads with skull; None: brightness and shape decide.
         segment_on: the sequences that get an outline; the first that the study holds is the one that counts.
     """
 
@@ -54,6 +56,12 @@ class Models:
     require_all_roles: bool = True
     site: Roles = field(default_factory=Roles)
     segment_on: tuple[Role, ...] = (Role.T1C,)
+    brain: BrainFinder | None = None
+
+    @property
+    def brain_probability(self) -> BrainProbability | None:
+        """What `prepare` asks where the brain is."""
+        return self.brain.predict if self.brain else None
 
     @property
     def least_age_years(self) -> float | None:
@@ -115,7 +123,7 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         concerns = fitness.of_images(assignment, stacks, record)
         concerns += fitness.of_patient(models.least_age_years, stacks, study.paths)
     with record.stage("convert"):
-        prepared = prepare({role: stack.volume for role, stack in stacks.items()})
+        prepared = prepare({role: stack.volume for role, stack in stacks.items()}, models.brain_probability)
         concerns += fitness.of_brain(prepared, stacks, record)
     with record.stage("witness"):
         assignment = confirmed_by_images(assignment, prepared, study.assigned, record)

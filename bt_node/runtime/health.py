@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bt_node.config import Config
-from bt_node.deliver.peer import Peer
-from bt_node.deliver.send import echo
+from bt_node.deliver.outlet import DimseOutlet, Outlet
 from bt_node.domain.errors import BtNodeError
 from bt_node.infer.release import read_release, verify_weights
 from bt_node.jobs import open_book, schema_revision
+from bt_node.runtime.outlets import build_outlet
 from bt_node.runtime.site_key import check_key
 from bt_node.runtime.sources import sources_to_ask
 
@@ -30,19 +30,20 @@ class CheckResult:
 
 
 def run_checks(config: Config) -> Iterator[CheckResult]:
-    """Try the database, the spool, both releases, the site key, every destination and every source that is asked."""
+    """Try the database, the spool, the releases, the site key, every destination and every source that is asked."""
     yield _try("database", lambda: _database(config))
     yield _try("spool", lambda: _spool(config))
-    for kind, name in (("segmenter", config.models.segmenter), ("classifier", config.models.classifier)):
+    for kind in ("segmenter", "classifier", "brain"):
+        name = getattr(config.models, kind)
         if name:
             yield _try(kind, lambda name=name: _release(config.models.folder / name))  # type: ignore[misc]
     if config.follow_up.enabled:
         yield _try("follow-up key", lambda: check_key(config.follow_up.key_file))
     for target in config.destinations:
-        peer = Peer(target.ae_title, target.host, target.port)
-        yield _echo(config, f"destination {target.name}", peer)
+        yield _asked(f"destination {target.name}", lambda target=target: build_outlet(config, target))  # type: ignore[misc]
     for title, peer in sources_to_ask(config).items():
-        yield _echo(config, f"source {title}", peer)
+        outlet = DimseOutlet(peer, config.listener.ae_title, config.delivery.timeout_seconds)
+        yield _asked(f"source {title}", lambda outlet=outlet: outlet)  # type: ignore[misc]
 
 
 def _try(name: str, action: Callable[[], str]) -> CheckResult:
@@ -81,7 +82,11 @@ def _release(folder: Path) -> str:
     return f"{release.identity.name} {release.identity.version}, weights {release.identity.weights_sha256[:12]}"
 
 
-def _echo(config: Config, name: str, peer: Peer) -> CheckResult:
-    outcome = echo(peer, config.listener.ae_title, config.delivery.timeout_seconds)
-    where = f"{peer.ae_title} at {peer.host}:{peer.port}"
-    return CheckResult(name, outcome.ok, f"{where}: {outcome.detail}")
+def _asked(name: str, outlet: Callable[[], Outlet]) -> CheckResult:
+    """Does it answer us? By C-ECHO, or by an empty search where it is a DICOMweb service."""
+    try:
+        asked = outlet()
+    except BtNodeError as error:
+        return CheckResult(name, ok=False, detail=str(error))
+    outcome = asked.check()
+    return CheckResult(name, outcome.ok, f"{asked.address}: {outcome.detail}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - the field writes it so
+import SimpleITK as sitk
 
 from bt_node.convert.itk import array_to_itk, itk_to_volume, resample
 from bt_node.convert.nifti import read_nifti, require_whole
