@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from bt_node.domain.errors import ConfigError
@@ -97,6 +97,14 @@ def _limits(value: tuple[float, float] | None) -> tuple[float, float] | None:
     return value
 
 
+def _web_root(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", value):
+        raise ValueError(
+            "use the root of a DICOMweb service, like https://pacs.example/dicom-web, without user or password"
+        )
+    return value.rstrip("/")
+
+
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Host = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
@@ -104,6 +112,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 RuleName = Annotated[str, AfterValidator(_rule_name)]
 Regex = Annotated[str, AfterValidator(_pattern)]
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]  # "" is none
 Limits = Annotated[tuple[float, float] | None, AfterValidator(_limits)]
 
 
@@ -173,7 +182,7 @@ class Source(_Table):
     """A peer that may send to this node; host "*" means from any address.
 
     With a `query_port` it is asked by C-FIND how many images a study has, at `query_host` and `query_ae_title` (where
-    they are empty: at `host` and `ae_title`).
+    they are empty: at `host` and `ae_title`). With a `report_port` it gets reports of storage commitment there.
     """
 
     ae_title: AeTitle
@@ -182,22 +191,47 @@ class Source(_Table):
     query_host: str = ""
     query_ae_title: Annotated[str, AfterValidator(lambda title: title and _ae_title(title))] = ""
     query_tls: PeerTls | None = None
+    report_port: Annotated[int, Field(ge=0, le=65535)] = 0
 
     @model_validator(mode="after")
     def _one_place_to_ask(self) -> Source:
-        if self.query_port and not self.query_host and (self.host == "*" or "/" in self.host):
-            raise ValueError(f'query_port needs a query_host, because host = "{self.host}" is not one address')
+        for key in ("query_port", "report_port"):
+            if getattr(self, key) and not self.query_host and (self.host == "*" or "/" in self.host):
+                raise ValueError(f'{key} needs a query_host, because host = "{self.host}" is not one address')
         return self
 
 
 class Destination(_Table):
-    """A peer that gets the results; `name` is the word for it in the job book and the CLI."""
+    """A peer that gets the results; `name` is the word for it in the job book and the CLI.
+
+    By C-STORE to `ae_title` at `host` and `port`, or by STOW-RS to the DICOMweb root `url`.
+    """
 
     name: Name
-    ae_title: AeTitle
-    host: Host
+    ae_title: Annotated[str, AfterValidator(lambda title: title and _ae_title(title))] = ""
+    host: Annotated[str, Field(pattern=r"^\S*$")] = ""
     port: Annotated[int, Field(ge=1, le=65535)] = 104
     tls: PeerTls | None = None
+    url: Annotated[str, AfterValidator(_web_root)] = ""
+    proof: Literal["auto", "commitment", "query", "none"] = "auto"
+    token_file: OptionalFile = None
+    login_file: OptionalFile = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Destination:
+        lacks = "" if self.url else " and ".join(key for key in ("ae_title", "host") if not getattr(self, key))
+        if lacks or (self.url and (self.ae_title or self.host)):
+            either = "a destination has either ae_title and host (DICOM), or url (DICOMweb)"
+            raise ValueError(f"{lacks} is missing: {either}" if lacks else either)
+        if self.url and self.proof == "commitment":
+            raise ValueError('DICOMweb has no storage commitment: use proof = "query", "auto" or "none"')
+        if self.token_file and self.login_file:
+            raise ValueError("token_file and login_file exclude each other")
+        if (self.token_file or self.login_file) and not re.match(
+            r"https://|http://(localhost|127\.0\.0\.1)\b", self.url
+        ):
+            raise ValueError("token_file and login_file are for a url that begins with https://")
+        return self
 
 
 class Storage(_Table):
@@ -336,6 +370,7 @@ class Delivery(_Table):
     max_pause_seconds: Seconds = 1800
     give_up_hours: Seconds = 72
     timeout_seconds: Seconds = 60
+    proof_timeout_seconds: Seconds = 600
 
     @model_validator(mode="after")
     def _pauses_grow(self) -> Delivery:
@@ -616,13 +651,13 @@ def _anchored(config: Config, folder: Path) -> Config:
     tables = {
         "listener": config.listener.model_copy(update={"tls": listener_tls.model_copy(update=paths)}),
         "sources": tuple(each.model_copy(update={"query_tls": tls_at(each.query_tls)}) for each in config.sources),
-        "destinations": tuple(each.model_copy(update={"tls": tls_at(each.tls)}) for each in config.destinations),
         "storage": config.storage.model_copy(update={"spool": folder / config.storage.spool.expanduser()}),
         "models": config.models.model_copy(update={"folder": folder / config.models.folder.expanduser()}),
         "follow_up": config.follow_up.model_copy(
             update={"key_file": folder / config.follow_up.key_file.expanduser()}
         ),
         "database": _with_its_password(database),
+        "destinations": tuple(_anchored_destination(folder, each, tls_at(each.tls)) for each in config.destinations),
     }
     return config.model_copy(update=tables)
 
@@ -638,3 +673,9 @@ def _with_its_password(database: Database) -> Database:
     if not password:
         raise ConfigError([f"database.password_file: {database.password_file} is empty"])
     return database.with_password(password)
+
+
+def _anchored_destination(folder: Path, destination: Destination, tls: PeerTls | None) -> Destination:
+    files = {key: getattr(destination, key) for key in Destination.model_fields if key.endswith("_file")}
+    anchored = {key: folder / file.expanduser() for key, file in files.items() if file}
+    return destination.model_copy(update={**anchored, "tls": tls})

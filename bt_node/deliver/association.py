@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.presentation import PresentationContext
 
 from bt_node.deliver.peer import Peer, check_ae_title
 
 _PROBE_SECONDS = 5.0
 _REJECTED_PERMANENT = 1  # PS3.8 Table 9-21
+
+OnEventReport = Callable[[evt.Event], int]
 
 
 class NoAssociationError(Exception):
@@ -23,9 +28,16 @@ class NoAssociationError(Exception):
 
 @contextmanager
 def associate(
-    peer: Peer, calling_ae_title: str, contexts: Sequence[PresentationContext], timeout_s: float
+    peer: Peer,
+    calling_ae_title: str,
+    contexts: Sequence[PresentationContext],
+    timeout_s: float,
+    on_event_report: OnEventReport | None = None,
 ) -> Iterator[Association]:
     """An open association, released at the end (aborted when that is no longer possible).
+
+    Over TLS where the peer has a context for it. `on_event_report` answers N-EVENT-REPORT requests of the peer on
+    this association with a status; without it the library does (0x0110, processing failure).
 
     An association on which the peer accepted no context at all is yielded too, closed, so that the caller can
     report each context.
@@ -46,9 +58,12 @@ def associate(
         _set_option(event, "TCP_NODELAY")  # a small last fragment must not wait for the peer's acknowledgement
 
     handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_OPEN, on_open), (evt.EVT_DATA_SENT, _acknowledge_at_once)]
+    if on_event_report is not None:
+        handlers.append((evt.EVT_N_EVENT_REPORT, on_event_report))
+    tls = None if peer.tls is None else (peer.tls, peer.host)
     try:
         association = entity.associate(
-            peer.host, peer.port, list(contexts), ae_title=peer.ae_title, evt_handlers=handlers
+            peer.host, peer.port, list(contexts), ae_title=peer.ae_title, tls_args=tls, evt_handlers=handlers
         )
     except OSError as trouble:  # the host name is looked up before anything else
         raise NoAssociationError(_system_word(trouble)) from trouble
@@ -68,14 +83,27 @@ def _keep_answers_for_the_sender(association: Association) -> None:
     pynetdicom 3.0.4 pauses its reactor before it sends, but may read the flag "paused" in the moment when the reactor
     goes on: the reactor then takes the C-STORE-RSP, logs "unexpected", and the caller waits for its whole timeout
     (seen about once in a hundred objects on a busy machine). The reactor asks without blocking, a sender with; as a
-    requestor that serves nothing, we have nothing for the reactor to find.
+    requestor we leave the reactor nothing to find but the reports of storage commitment.
     """
-    take = association.dimse.get_msg
+    take, queue = association.dimse.get_msg, association.dimse.msg_queue
+    reports: deque[tuple[int | None, object]] = deque()
 
-    def only_for_senders(block: bool = False) -> object:
-        return take(block=True) if block else (None, None)
+    def sorted_out(block: bool = False) -> tuple[int | None, object]:
+        if not block:  # the reactor, which answers a peer's N-EVENT-REPORT and nothing else
+            if not reports and queue.queue and _is_event_report(queue.queue[0][1]):
+                reports.append(take(block=False))
+            return reports.popleft() if reports else (None, None)
+        while True:
+            context_id, message = take(block=True)
+            if not _is_event_report(message):
+                return context_id, message
+            reports.append((context_id, message))  # it may come before the answer to the N-ACTION
 
-    setattr(association.dimse, "get_msg", only_for_senders)  # noqa: B010 - one instance, not the class
+    setattr(association.dimse, "get_msg", sorted_out)  # noqa: B010 - one instance, not the class
+
+
+def _is_event_report(message: object) -> bool:
+    return isinstance(message, N_EVENT_REPORT) and message.is_valid_request
 
 
 def _limit_blocking(event: evt.Event, timeout_s: float) -> None:
@@ -128,9 +156,15 @@ def _rejection(association: Association) -> str:
 def _connection_trouble(peer: Peer, timeout_s: float) -> str:
     """The system's word for why no connection came about; the library keeps it to its log, so ask once more."""
     try:
-        socket.create_connection((peer.host, peer.port), min(timeout_s, _PROBE_SECONDS)).close()
+        with socket.create_connection((peer.host, peer.port), min(timeout_s, _PROBE_SECONDS)) as plain:
+            if peer.tls is not None:
+                peer.tls.wrap_socket(plain, server_hostname=peer.host).close()
     except TimeoutError:
-        return f"no connection within {timeout_s:g} s"
+        return f"no {'TLS handshake' if peer.tls else 'connection'} within {timeout_s:g} s"
+    except ssl.SSLCertVerificationError as trouble:
+        return f"TLS: the certificate is not trusted ({trouble.verify_message})"
+    except ssl.SSLError as trouble:
+        return f"TLS: {(trouble.reason or 'handshake failed').replace('_', ' ').lower()}"
     except OSError as trouble:
         return _system_word(trouble)
     return "connection failed"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _LONGEST_AE_TITLE = 16  # PS3.8 Table 9-11
@@ -24,11 +25,12 @@ def check_ae_title(title: str) -> str:
 
 @dataclass(frozen=True)
 class Peer:
-    """An application entity that we send to."""
+    """An application entity that we send to; with `tls`, over TLS."""
 
     ae_title: str
     host: str
     port: int
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_ae_title(self.ae_title)

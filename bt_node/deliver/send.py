@@ -115,7 +115,7 @@ def _send_batch(
                     yield parcel, outcome
         except NoAssociationError as trouble:
             for parcel in waiting:
-                yield parcel, _failed(parcel.file, f"no association: {trouble}")
+                yield parcel, _failed(parcel.file, f"no association: {trouble}", unreachable=True)
             return
         drops = 0 if answered else drops + 1
     for parcel in waiting:
@@ -176,5 +176,7 @@ def _store(association: Association, parcel: Parcel, syntax: UID, patience_s: fl
     return _failed(parcel.file, _ENDED)
 
 
-def _failed(file: OutgoingFile, detail: str, *, permanent: bool = False) -> SendOutcome:
-    return SendOutcome(file.sop_instance_uid, None, delivered=False, detail=detail, permanent=permanent)
+def _failed(file: OutgoingFile, detail: str, *, permanent: bool = False, unreachable: bool = False) -> SendOutcome:
+    return SendOutcome(
+        file.sop_instance_uid, None, delivered=False, detail=detail, permanent=permanent, unreachable=unreachable
+    )

@@ -397,6 +397,15 @@ class FilesLostError(Hold):
         )
 
 
+class OutletError(Alarm):
+    """A file that a destination needs (a token, a certificate) cannot be used; what is in it is never shown."""
+
+    code = "destination-file"
+
+    def __init__(self, file: object, why: str) -> None:
+        super().__init__(f"{file}: {why}.", remedy="Look at the files that [[destinations]] names.")
+
+
 class TripEndedError(Retry):
     """The process of a trip did not bring it to an end. The study is tried again, and at last FAILED."""
 

@@ -48,6 +48,8 @@ class SendOutcome:
             "presentation context not accepted: Comprehensive 3D SR Storage", …
         permanent: sending the same object again cannot help (the SOP class is not accepted, for example);
             it is still tried again, slowly, because an administrator may mend the destination.
+        unreachable: the destination could not be reached, or was left before this object's turn: nothing was sent,
+            and it says nothing about the object.
     """
 
     sop_instance_uid: str
@@ -55,3 +57,4 @@ class SendOutcome:
     delivered: bool
     detail: str
     permanent: bool = False
+    unreachable: bool = False

@@ -13,8 +13,10 @@ class JobState(StrEnum):
     RECEIVING = "RECEIVING"  # instances are arriving, or the study has not been quiet long enough
     READY = "READY"  # complete; waits for a worker
     RUNNING = "RUNNING"  # a worker holds the lease
-    DELIVERING = "DELIVERING"  # results are in the outbox; some destination does not have them yet
-    DONE = "DONE"  # every destination acknowledged every object
+    DELIVERING = (
+        "DELIVERING"  # results are in the outbox; some destination does not have them yet, or has not proven it
+    )
+    DONE = "DONE"  # every destination has every object, proven where proof is asked for
     HELD = "HELD"  # a person must decide
     REJECTED = "REJECTED"  # the input is unfit; the reason says why
     FAILED = "FAILED"  # attempts used up, or the node is broken; `jobs retry` revives it
@@ -73,6 +75,7 @@ def is_legal(source: JobState, target: JobState) -> bool:
 class DeliveryState(StrEnum):
     """Where one result object stands on its way to one destination."""
 
-    PENDING = "PENDING"  # not sent yet, or to be sent again at next_attempt_at
-    SENT = "SENT"  # the destination answered success or a warning
-    FAILED = "FAILED"  # attempts used up; `jobs retry` revives it
+    PENDING = "PENDING"  # not sent yet, or to be sent (again) at next_attempt_at
+    SENT = "SENT"  # the destination answered success or a warning; proof that it keeps the object is awaited
+    DELIVERED = "DELIVERED"  # it keeps the object; `proof` says how that is known
+    FAILED = "FAILED"  # not taken, or never proven, for too long; `jobs retry` revives it

@@ -7,27 +7,15 @@ from datetime import date
 
 from bt_node.domain.audit import AuditEntry, AuditRecord
 from bt_node.domain.follow_up import FormerStudy
-from bt_node.domain.receipt import ReceivedInstance, Refusal
-from bt_node.domain.result import SendOutcome
+from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
 from bt_node.domain.role import Role
 from bt_node.domain.states import JobState
-from bt_node.jobs import (
-    audit,
-    decisions,
-    operator,
-    outbox,
-    receipts,
-    remembered,
-    review,
-    runs,
-    safekeeping,
-    timetable,
-    views,
-)
+from bt_node.jobs import audit, decisions, operator, receipts, remembered, review, runs, safekeeping, timetable, views
 from bt_node.jobs.audit import Verification
 from bt_node.jobs.completeness import Decide, by_quiet_time_alone, quiet_studies, write_down
 from bt_node.jobs.database import Clock, Database
-from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, Json, RunRecord, StoredResult, WaitingResult
+from bt_node.jobs.delivery_book import DeliveryBook
+from bt_node.jobs.values import ClaimedJob, JobSummary, Json, RunRecord, StoredResult, WaitingResult
 from bt_node.jobs.waiting import Patience
 
 
@@ -47,7 +35,7 @@ def open_book(url: str, *, now: Clock | None = None) -> JobBook:
     return JobBook(database)
 
 
-class JobBook:
+class JobBook(DeliveryBook):
     """All that is known about jobs. Safe to share between threads; processes open their own.
 
     Every method may raise BookUnavailableError. A method that names a job may raise JobNotFoundError.
@@ -66,6 +54,11 @@ class JobBook:
         """Digest of the data set that we hold under this UID, or None."""
         with self._database.read() as tx:
             return receipts.known_digest(tx, sop_instance_uid)
+
+    def held_instances(self, sop_instance_uids: Collection[str]) -> dict[str, HeldInstance]:
+        """Those of the instances that are recorded, by their UID: SOP class, path in the spool, digest."""
+        with self._database.read() as tx:
+            return receipts.held_instances(tx, sop_instance_uids)
 
     def record_instance(self, instance: ReceivedInstance, association: str) -> None:
         """Note an instance that lies durably in the spool, and that this association has its study open.
@@ -296,34 +289,6 @@ class JobBook:
         """
         with self._database.read() as tx:
             return remembered.former_study(tx, patient_hash, before, not_job)
-
-    # ------------------------------------------------------------ delivery
-
-    def due_deliveries(self, destination: str, limit: int) -> list[DueDelivery]:
-        """Objects that this destination should get now, oldest job first."""
-        with self._database.read() as tx:
-            return outbox.due_deliveries(tx, destination, limit)
-
-    def record_delivery(
-        self, job_id: int, destination: str, outcome: SendOutcome, next_attempt_in: float | None, give_up: bool
-    ) -> None:
-        """Note what a destination answered about one object, and when to try again where it did not take it."""
-        with self._database.write() as tx:
-            outbox.record_delivery(tx, job_id, destination, outcome, next_attempt_in, give_up=give_up)
-            audit.note_sent(tx, job_id, destination, outcome)
-
-    def settle_deliveries(self, job_id: int) -> JobState:
-        """DELIVERING -> DONE when all is sent, -> FAILED (naming destinations) when the rest was given up."""
-        with self._database.write() as tx:
-            return outbox.settle(tx, job_id)
-
-    def retire_destinations(self, configured: Sequence[str]) -> list[int]:
-        """Give up what waits for destinations that are no longer configured; returns the jobs settled.
-
-        For a worker's start: nobody would ask for those deliveries, and their jobs would stay DELIVERING for ever.
-        """
-        with self._database.write() as tx:
-            return outbox.retire_destinations(tx, configured)
 
     # ------------------------------------------------------------ people
 

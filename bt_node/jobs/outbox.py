@@ -8,21 +8,24 @@ What becomes of deliveries:
 - `jobs retry` of a DONE job means "do it again and send it again": after the run everything is due at once, also what
   a destination had acknowledged. Until then the rows say what the destinations have.
 - `jobs retry` of a job that failed in delivery sends what is missing, without a new run.
+- What a destination acknowledged is SENT while proof that it keeps it is awaited (`proofs.py`), then DELIVERED.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import and_, delete, func, insert, select, update
 
+from bt_node.domain.proof import Proof
 from bt_node.domain.result import ResultKind, SendOutcome
 from bt_node.domain.states import DeliveryState, JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import locked, move
 from bt_node.jobs.tables import deliveries, jobs, results
+from bt_node.jobs.tables import destinations as known
 from bt_node.jobs.values import DueDelivery, StoredResult
 
 ACTOR = "delivery"
@@ -32,6 +35,8 @@ DELIVERY_FAILED = "delivery-failed"
 _SENDING = (JobState.DELIVERING, JobState.REJECTED)
 _NOT_CONFIGURED = "this destination is no longer configured"
 _OF_RESULT = deliveries.join(results, results.c.id == deliveries.c.result_id)
+_OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
+ARRIVED = (DeliveryState.SENT, DeliveryState.DELIVERED)
 
 
 def put_results(
@@ -62,7 +67,7 @@ def _put_result(tx: Transaction, job_id: int, result: StoredResult) -> int:
 
 def _queue(tx: Transaction, result_id: int, destinations: Sequence[str], *, send_again: bool) -> None:
     of_result = deliveries.c.result_id == result_id
-    unsent = deliveries.c.state != DeliveryState.SENT
+    unsent = deliveries.c.state.not_in(ARRIVED)
     # Nobody would ever take up what waits for a destination that is gone.
     tx.execute(delete(deliveries).where(of_result, unsent, deliveries.c.destination.not_in(destinations)))
     due_again = deliveries.c.destination.in_(destinations) if send_again else unsent
@@ -75,7 +80,8 @@ def _queue(tx: Transaction, result_id: int, destinations: Sequence[str], *, send
 
 def _queued(tx: Transaction) -> dict[str, Any]:
     fresh = {"state": DeliveryState.PENDING, "attempts": 0, "sent_at": None}
-    return {**fresh, "queued_at": tx.now, "next_attempt_at": tx.now}
+    unproven = {"proof": "", "proof_attempts": 0, "times_lost": 0}
+    return {**fresh, **unproven, "queued_at": tx.now, "next_attempt_at": tx.now}
 
 
 def _current_of(job_id: int) -> Any:
@@ -110,19 +116,29 @@ def queue_kept(tx: Transaction, job_id: int, destinations: Sequence[str]) -> int
     return len(kept)
 
 
-def due_deliveries(tx: Transaction, destination: str, limit: int) -> list[DueDelivery]:
-    """What this destination should get now, oldest job first, in the order the objects were made."""
+def due_deliveries(
+    tx: Transaction, destination: str, limit: int, state: DeliveryState = DeliveryState.PENDING
+) -> list[DueDelivery]:
+    """What this destination should get now (`state` SENT: should be asked about now); nothing while it is down.
+
+    The most urgent study first. Of equally urgent ones, what was never tried goes before what was refused or met
+    with silence, so that no single object holds up the others; then the oldest, in the order the objects were made.
+    """
+    down = select(known.c.destination).where(known.c.destination == destination, known.c.next_attempt_at > tx.now)
     due = (
-        select(deliveries, results)
+        select(deliveries, results, jobs.c.study_instance_uid, jobs.c.priority)
         .select_from(_OF_RESULT.join(jobs, jobs.c.id == results.c.job_id))
         .where(
             jobs.c.state.in_(_SENDING),
             results.c.superseded_at.is_(None),
             deliveries.c.destination == destination,
-            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.state == state,
             deliveries.c.next_attempt_at <= tx.now,
+            ~down.exists(),
         )
-        .order_by(results.c.job_id, results.c.id)
+        .order_by(
+            jobs.c.priority.desc(), deliveries.c.attempts > 0, deliveries.c.queued_at, results.c.job_id, results.c.id
+        )
         .limit(limit)
     )
     return [_due(row, tx.now) for row in tx.execute(due).all()]
@@ -139,6 +155,9 @@ def _due(row: Any, now: float) -> DueDelivery:
         sha256=row.sha256,
         attempts=row.attempts,
         age_seconds=max(0.0, now - row.queued_at),
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        proof_attempts=row.proof_attempts,
     )
 
 
@@ -150,19 +169,25 @@ def record_delivery(
     next_attempt_in: float | None,
     *,
     give_up: bool,
+    prove: bool = False,
 ) -> None:
-    """Note what a destination answered about one object. What it has once taken stays SENT."""
+    """Note what a destination answered about one object (`prove`: what it took is asked for next).
+
+    What it has once taken stays SENT or DELIVERED.
+    """
     owned = select(results.c.id).where(
         results.c.job_id == job_id, results.c.sop_instance_uid == outcome.sop_instance_uid
     )
-    state = _state_after(outcome, give_up=give_up)
+    state = _state_after(outcome, give_up=give_up, prove=prove)
     noted = {
         "state": state,
         "attempts": deliveries.c.attempts + 1,
+        "proof": "",
+        "proof_attempts": 0,
         "status": outcome.status,
         "detail": outcome.detail,
         "next_attempt_at": tx.now + (next_attempt_in or 0.0),
-        "sent_at": tx.now if state is DeliveryState.SENT else None,
+        "sent_at": tx.now if outcome.delivered else deliveries.c.sent_at,
     }
     pending = and_(
         deliveries.c.result_id.in_(owned),
@@ -172,39 +197,51 @@ def record_delivery(
     tx.execute(update(deliveries).where(pending).values(noted))
 
 
-def _state_after(outcome: SendOutcome, *, give_up: bool) -> DeliveryState:
+def _state_after(outcome: SendOutcome, *, give_up: bool, prove: bool) -> DeliveryState:
     if outcome.delivered:
-        return DeliveryState.SENT
+        return DeliveryState.SENT if prove else DeliveryState.DELIVERED
     return DeliveryState.FAILED if give_up else DeliveryState.PENDING
 
 
 def settle(tx: Transaction, job_id: int) -> JobState:
-    """DELIVERING -> DONE when everything is sent, -> FAILED when nothing is pending and something failed."""
+    """DELIVERING -> DONE when everything is delivered, -> FAILED when nothing is open and something failed."""
     job = locked(tx, job_id)
     if job.state != JobState.DELIVERING:
         return JobState(job.state)
-    counted = select(deliveries.c.destination, deliveries.c.state, func.count()).where(
+    unproven = deliveries.c.proof == Proof.UNPROVEN
+    arrived = deliveries.c.sent_at.is_not(None)
+    counted = select(deliveries.c.destination, deliveries.c.state, unproven, arrived, func.count()).where(
         deliveries.c.result_id.in_(_current_of(job_id))
     )
-    counts = tx.execute(
-        counted.group_by(deliveries.c.destination, deliveries.c.state).order_by(deliveries.c.destination)
-    ).all()
-    if any(state == DeliveryState.PENDING for _, state, _ in counts):
+    by = (deliveries.c.destination, deliveries.c.state, unproven, arrived)
+    rows = tx.execute(counted.group_by(*by).order_by(*by)).all()
+    if any(state in _OPEN for _, state, *_ in rows):
         return JobState.DELIVERING
-    failed = [f"{count} objects to {name}" for name, state, count in counts if state == DeliveryState.FAILED]
+    failed = [(name, arrived, count) for name, state, _, arrived, count in rows if state == DeliveryState.FAILED]
     if failed:
-        reason = f"not delivered: {', '.join(failed)}"
+        reason = "; ".join(_failed(failed))
         move(tx, job_id, JobState.DELIVERING, JobState.FAILED, actor=ACTOR, code=DELIVERY_FAILED, reason=reason)
         return JobState.FAILED
-    names = ", ".join(dict.fromkeys(name for name, _, _ in counts))
-    move(tx, job_id, JobState.DELIVERING, JobState.DONE, actor=ACTOR, reason=f"delivered to {names}")
+    reason = f"delivered to {', '.join(dict.fromkeys(name for name, *_ in rows))}"
+    doubtful = dict.fromkeys(name for name, _, unproven, *_ in rows if unproven)
+    if doubtful:
+        reason += f" (unproven at {', '.join(doubtful)})"
+    move(tx, job_id, JobState.DELIVERING, JobState.DONE, actor=ACTOR, reason=reason)
     return JobState.DONE
+
+
+def _failed(failed: Sequence[tuple[str, bool, int]]) -> Iterator[str]:
+    """What was never taken, and what was acknowledged but is not known to be kept."""
+    for words, wanted in (("not delivered", False), ("acknowledged but not proven to be kept", True)):
+        named = [f"{count} objects to {name}" for name, arrived, count in failed if bool(arrived) is wanted]
+        if named:
+            yield f"{words}: {', '.join(named)}"
 
 
 def retire_destinations(tx: Transaction, configured: Sequence[str]) -> list[int]:
     """Give up what waits for destinations that the configuration no longer names; the jobs are settled."""
     waiting = and_(
-        deliveries.c.state == DeliveryState.PENDING,
+        deliveries.c.state.in_(_OPEN),
         results.c.superseded_at.is_(None),
         deliveries.c.destination.not_in(configured),
         jobs.c.state.in_(_SENDING),

@@ -13,8 +13,9 @@ from sqlalchemy import and_, delete, exists, insert, or_, select
 
 from bt_node.domain.follow_up import FormerObject, FormerStudy, Remembered
 from bt_node.domain.result import ResultKind
-from bt_node.domain.states import DeliveryState, JobState
+from bt_node.domain.states import JobState
 from bt_node.jobs.database import Transaction
+from bt_node.jobs.outbox import ARRIVED
 from bt_node.jobs.tables import deliveries, instances, jobs, remembered, results
 
 
@@ -34,7 +35,7 @@ def remember(tx: Transaction, job_id: int, memory: Remembered | None) -> None:
 
 def former_study(tx: Transaction, patient_hash: str, before: date, not_job: int) -> FormerStudy | None:
     """The latest study of this patient on a day before `before` whose report has arrived somewhere; see JobBook."""
-    sent = exists().where(deliveries.c.result_id == results.c.id, deliveries.c.state == DeliveryState.SENT)
+    sent = exists().where(deliveries.c.result_id == results.c.id, deliveries.c.state.in_(ARRIVED))
     queued = exists().where(deliveries.c.result_id == results.c.id)
     kept_here = and_(jobs.c.state == JobState.DONE, ~queued)  # a node without destinations
     rows = (

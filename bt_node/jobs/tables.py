@@ -27,7 +27,7 @@ from sqlalchemy import (
 from bt_node.domain.states import DeliveryState, JobState
 
 # The newest file in alembic/versions; a test compares them.
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 
 _UID = String(64)  # PS3.5 9.1: at most 64 characters
 _AE_TITLE = String(16)
@@ -189,8 +189,37 @@ deliveries = Table(
     Column("sent_at", Double),
     Column("status", Integer),
     Column("detail", Text, nullable=False, server_default=_EMPTY),
+    # How it is known that the destination keeps the object, how often that was asked since it was sent, and how often
+    # it turned out not to have an object that it had acknowledged.
+    Column("proof", _WORD, nullable=False, server_default=_EMPTY),
+    Column("proof_attempts", Integer, nullable=False, server_default=_ZERO),
+    Column("times_lost", Integer, nullable=False, server_default=_ZERO),
     _one_of("state", DeliveryState),
     Index("ix_deliveries_due", "destination", "state", "next_attempt_at"),
+)
+
+# One row for each destination that a courier was at work on. One that cannot be reached is tried again as a whole, so
+# that the oldest object goes first when it is back.
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("destination", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False, server_default=_ZERO),
+    Column("next_attempt_at", Double, nullable=False),
+    Column("detail", Text, nullable=False, server_default=_EMPTY),
+    Column("courier", String(128)),
+    Column("courier_until", Double),
+)
+
+# Storage commitment that was asked for: which objects a TransactionUID stands for, until the report names them.
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("transaction_uid", _UID, primary_key=True),
+    Column("result_id", Integer, ForeignKey("results.id"), primary_key=True, index=True),
+    Column("destination", String(64), nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("pause_s", Double, nullable=False),  # before an object that is reported missing is sent again
 )
 
 # What is kept of a study's report for the next study of the same patient: a keyed hash, a day, and numbers (never the

@@ -76,11 +76,21 @@ def expire_leases(tx: Transaction, max_attempts: int) -> list[int]:
 
 
 def purge_candidates(tx: Transaction, retention_days: float) -> list[int]:
-    """Jobs that ended well longer ago than `retention_days` and still have files; 0 days keeps everything."""
+    """Jobs that ended well longer ago than `retention_days` and still have files; 0 days keeps everything.
+
+    Not those whose results are still on their way, or not proven to be kept: the report on a REJECTED study may be.
+    """
     if retention_days <= 0:
         return []
     old = jobs.c.state_since <= tx.now - retention_days * _SECONDS_PER_DAY
-    found = select(jobs.c.id).where(jobs.c.state.in_(_PURGEABLE), old, jobs.c.purged_at.is_(None))
+    on_its_way = select(deliveries.c.result_id).where(
+        deliveries.c.result_id == results.c.id,
+        results.c.job_id == jobs.c.id,
+        results.c.superseded_at.is_(None),
+        deliveries.c.state.in_((DeliveryState.PENDING, DeliveryState.SENT)),
+    )
+    settled = or_(jobs.c.state == JobState.CANCELLED, ~on_its_way.exists())
+    found = select(jobs.c.id).where(jobs.c.state.in_(_PURGEABLE), old, jobs.c.purged_at.is_(None), settled)
     return list(tx.execute(found.order_by(jobs.c.id)).scalars())
 
 

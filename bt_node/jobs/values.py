@@ -100,6 +100,7 @@ class DueDelivery:
     Attributes:
         attempts: how often it was tried already.
         age_seconds: time since it was queued (or queued again by an operator), for giving up.
+        proof_attempts: how often proof was asked for since it was sent.
     """
 
     job_id: int
@@ -111,6 +112,9 @@ class DueDelivery:
     sha256: str
     attempts: int
     age_seconds: float
+    study_instance_uid: str
+    series_instance_uid: str
+    proof_attempts: int
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 
 from bt_node.domain.errors import JobNotFoundError
-from bt_node.domain.states import JobState
+from bt_node.domain.states import DeliveryState, JobState
 from bt_node.jobs.choices import choices
 from bt_node.jobs.completeness import arrived_series
 from bt_node.jobs.database import Transaction
@@ -19,6 +19,7 @@ from bt_node.jobs.values import JobSummary, Json
 from bt_node.jobs.waiting import Patience, waiting_for
 
 _MOST_REFUSALS = 100
+_OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
 
 
 def summaries(tx: Transaction, state: JobState | None, limit: int) -> list[JobSummary]:
@@ -164,8 +165,11 @@ def _deliveries(tx: Transaction, result_ids: Sequence[int]) -> dict[int, Json]:
             "status": _hex(row.status),
             "detail": row.detail,
             "attempts": row.attempts,
-            "next_attempt_at": _iso(row.next_attempt_at) if row.state == "PENDING" else None,
+            "next_attempt_at": _iso(row.next_attempt_at) if row.state in _OPEN else None,
             "sent_at": _iso(row.sent_at),
+            "proof": row.proof,
+            "proof_attempts": row.proof_attempts,
+            "times_lost": row.times_lost,
         }
     return found
 

@@ -11,6 +11,7 @@ from bt_node.domain.states import DeliveryState, JobState
 from bt_node.jobs.completeness import last_row
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.tables import deliveries, open_associations, results
+from bt_node.jobs.tables import destinations as known
 from bt_node.jobs.values import Json
 
 
@@ -67,20 +68,31 @@ def _what_lacks(now: float, evidence: Json, reason: str) -> str:
 
 def _destinations(tx: Transaction, job_id: int) -> str:
     current = select(results.c.id).where(results.c.job_id == job_id, results.c.superseded_at.is_(None))
-    pending = (
+    by = (deliveries.c.destination, deliveries.c.state)
+    waiting = (
         select(
-            deliveries.c.destination,
+            *by,
             func.count(),
             func.min(deliveries.c.next_attempt_at),
             func.max(deliveries.c.detail),
+            func.max(known.c.next_attempt_at),
         )
-        .where(deliveries.c.result_id.in_(current), deliveries.c.state == DeliveryState.PENDING)
-        .group_by(deliveries.c.destination)
-        .order_by(deliveries.c.destination)
+        .select_from(deliveries.outerjoin(known, known.c.destination == deliveries.c.destination))
+        .where(
+            deliveries.c.result_id.in_(current),
+            deliveries.c.state.in_((DeliveryState.PENDING, DeliveryState.SENT)),
+        )
+        .group_by(*by)
+        .order_by(*by)
     )
-    return "; ".join(_destination(tx.now, *row) for row in tx.execute(pending).all())
+    return "; ".join(_destination(tx.now, *row) for row in tx.execute(waiting).all())
 
 
-def _destination(now: float, name: str, number: int, next_attempt_at: float, detail: str) -> str:
-    pause = max(0.0, next_attempt_at - now)
-    return f"{name} to take {number} object(s), next attempt in {pause:.0f} s{f' ({detail})' if detail else ''}"
+def _destination(
+    now: float, name: str, state: str, number: int, next_attempt_at: float, detail: str, down_until: float | None
+) -> str:
+    pause = max(0.0, next_attempt_at - now, (down_until or 0.0) - now)
+    why = f" ({detail})" if detail else ""
+    if state == DeliveryState.SENT:
+        return f"{name} to confirm {number} object(s), asked again in {pause:.0f} s{why}"
+    return f"{name} to take {number} object(s), next attempt in {pause:.0f} s{why}"

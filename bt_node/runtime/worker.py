@@ -8,9 +8,9 @@ import socket
 import threading
 from collections.abc import Sequence
 
-from bt_node.config import Config
-from bt_node.deliver.peer import Peer
+from bt_node.config import Config, Destination
 from bt_node.domain.audit import AuditEvent, AuditRecord
+from bt_node.domain.proof import ProofWanted
 from bt_node.domain.study import Role
 from bt_node.infer.release import SegmenterManifest, read_release
 from bt_node.jobs import JobBook, open_book
@@ -20,6 +20,7 @@ from bt_node.runtime.courier import Courier, CourierSettings
 from bt_node.runtime.examining import build_examiner
 from bt_node.runtime.housekeeping import Housekeeper
 from bt_node.runtime.journey import Traveller
+from bt_node.runtime.outlets import build_outlet
 from bt_node.runtime.process import stop_on_signals
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
 from bt_node.runtime.timetable import build_timetable
@@ -43,17 +44,21 @@ def build_runner(config: Config, book: JobBook, spool: Spool, traveller: Travell
 
 def build_couriers(config: Config, book: JobBook, spool: Spool) -> list[Courier]:
     """One courier for each configured destination."""
-    settings = CourierSettings(
-        calling_ae_title=config.listener.ae_title,
-        timeout_seconds=config.delivery.timeout_seconds,
-        first_pause_seconds=config.delivery.first_pause_seconds,
-        longest_pause_seconds=config.delivery.max_pause_seconds,
-        give_up_seconds=config.delivery.give_up_hours * 3600,
-    )
     return [
-        Courier(target.name, Peer(target.ae_title, target.host, target.port), book, spool, settings)
+        Courier(target.name, build_outlet(config, target), book, spool, _courier_settings(config, target))
         for target in config.destinations
     ]
+
+
+def _courier_settings(config: Config, target: Destination) -> CourierSettings:
+    times = config.delivery
+    return CourierSettings(
+        first_pause_seconds=times.first_pause_seconds,
+        longest_pause_seconds=times.max_pause_seconds,
+        give_up_seconds=times.give_up_hours * 3600,
+        proof=ProofWanted(target.proof),
+        proof_timeout_seconds=times.proof_timeout_seconds,
+    )
 
 
 def roles_read(config: Config) -> tuple[Role, ...]:

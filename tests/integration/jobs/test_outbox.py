@@ -63,12 +63,12 @@ def test_a_destination_that_is_given_up_fails_the_job_by_name_and_blocks_no_othe
     assert (view["code"], view["reason"]) == ("delivery-failed", "not delivered: 1 objects to archive")
 
 
-def test_what_a_destination_has_taken_stays_sent(desk: Desk):
+def test_what_a_destination_has_taken_stays_delivered(desk: Desk):
     job_id = desk.publish(("1.9.1",))
     desk.book.record_delivery(job_id, "archive", accepted("1.9.1"), None, give_up=False)
     desk.book.record_delivery(job_id, "archive", refused("1.9.1"), 1.0, give_up=False)  # a late second courier
     noted = desk.book.view(job_id)["results"][0]["destinations"]["archive"]
-    assert (noted["state"], noted["status"], noted["attempts"]) == ("SENT", "0x0000", 1)
+    assert (noted["state"], noted["status"], noted["attempts"]) == ("DELIVERED", "0x0000", 1)
 
 
 def test_nothing_of_a_cancelled_job_is_sent(desk: Desk):
@@ -81,7 +81,7 @@ def test_a_retried_done_job_sends_the_same_objects_again(desk: Desk):
     job_id = desk.bring_to(JobState.DONE)
     desk.book.retry(job_id, "operator")
     assert _due(desk) == []  # not before the run is over; until then the archive has what it has
-    assert desk.book.view(job_id)["results"][0]["destinations"]["archive"]["state"] == "SENT"
+    assert desk.book.view(job_id)["results"][0]["destinations"]["archive"]["state"] == "DELIVERED"
     assert _rerun(desk, ("1.9.1", "1.9.2")) is JobState.DELIVERING
     assert _due(desk) == ["1.9.1", "1.9.2"]
     assert desk.deliver(job_id) is JobState.DONE

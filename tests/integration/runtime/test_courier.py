@@ -9,6 +9,7 @@ from node_bench import Bench
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from bt_node.deliver.outlet import DimseOutlet
 from bt_node.deliver.peer import Peer
 from bt_node.domain.result import EncodedObject, ResultKind
 from bt_node.domain.states import JobState
@@ -53,7 +54,8 @@ def delivering(bench: Bench, tmp_path: Path):
 
 def courier(bench: Bench, name: str, peer: Peer, **changes: float) -> Courier:
     settings = {"first_pause_seconds": 0.0, "longest_pause_seconds": 0.0, "give_up_seconds": 3600.0} | changes
-    return Courier(name, peer, bench.book, bench.spool, CourierSettings("BT_NODE", 5.0, **settings))
+    outlet = DimseOutlet(peer, "BT_NODE", 5.0)
+    return Courier(name, outlet, bench.book, bench.spool, CourierSettings(**settings))
 
 
 def peer_of(pacs: FakePacs) -> Peer:
@@ -101,7 +103,7 @@ def test_a_dead_destination_does_not_delay_the_other(bench: Bench, delivering) -
         del gone
         assert courier(bench, "alive", peer_of(pacs)).deliver_due() == 2
     statuses = bench.book.view(job)["results"][0]["destinations"]
-    assert statuses["alive"]["state"] == "SENT"
+    assert (statuses["alive"]["state"], statuses["alive"]["proof"]) == ("DELIVERED", "query")
     assert statuses["dead"]["state"] == "PENDING"
 
 

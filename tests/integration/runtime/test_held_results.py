@@ -13,6 +13,7 @@ from node_bench import Bench
 from typer.testing import CliRunner
 
 from bt_node.cli.main import app
+from bt_node.deliver.outlet import DimseOutlet
 from bt_node.deliver.peer import Peer
 from bt_node.domain.errors import NoHeadError
 from bt_node.domain.result import EncodedObject
@@ -73,9 +74,9 @@ class Node:
 
     def deliver(self) -> list[str]:
         """A delivery round; what the PACS has now."""
-        settings = CourierSettings("BT_NODE", 5.0, 0.0, 0.0, 3600.0)
-        peer = Peer(self.pacs.ae_title, "127.0.0.1", self.pacs.port)
-        Courier("pacs", peer, self.bench.book, self.bench.spool, settings).deliver_due()
+        settings = CourierSettings(0.0, 0.0, 3600.0)
+        outlet = DimseOutlet(Peer(self.pacs.ae_title, "127.0.0.1", self.pacs.port), "BT_NODE", 5.0)
+        Courier("pacs", outlet, self.bench.book, self.bench.spool, settings).deliver_due()
         return sorted(self.pacs.sop_instance_uids)
 
     def command(self, *words: str) -> dict:

@@ -12,6 +12,7 @@ from node_bench import Bench
 from pydicom import Dataset
 from tiny_models import bright_parts_segmenter
 
+from bt_node.deliver.outlet import DimseOutlet
 from bt_node.deliver.peer import Peer
 from bt_node.domain.completeness import KnownGaps, Shortfall
 from bt_node.domain.receipt import ReceivedInstance
@@ -45,9 +46,9 @@ class Node:
         settings = RunnerSettings("worker", 60.0, 3, 60.0, ("archive",))
         trips = Trips(models, identity, bench.spool.root)
         self._runner = StudyRunner(bench.book, bench.spool, trips, settings)
-        peer = Peer(pacs.ae_title, "127.0.0.1", pacs.port)
-        sending = CourierSettings("BT_NODE", 10.0, 30.0, 60.0, 3600.0)
-        self._courier = Courier("archive", peer, bench.book, bench.spool, sending)
+        outlet = DimseOutlet(Peer(pacs.ae_title, "127.0.0.1", pacs.port), "BT_NODE", 10.0)
+        sending = CourierSettings(30.0, 60.0, 3600.0)
+        self._courier = Courier("archive", outlet, bench.book, bench.spool, sending)
 
     def receive(self, paths: Iterable[Path]) -> None:
         for path in paths:

@@ -76,9 +76,36 @@ port = 0
     assert problem.startswith("config.toml:10: destinations[1].port: must be greater than or equal to 1")
 
 
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('ae_title = "A"\nhost = "h"\nurl = "https://pacs/dicom-web"', "either ae_title and host (DICOM), or url"),
+        ('url = "https://ann:geheim@pacs/dicom-web"', "without user or password"),
+        ('url = "https://pacs/dicom-web"\nproof = "commitment"', "DICOMweb has no storage commitment"),
+        ('url = "https://pacs"\ntoken_file = "a"\nlogin_file = "b"', "exclude each other"),
+        ('url = "http://pacs"\ntoken_file = "a"', "begins with https://"),
+        ('ae_title = "A"\nhost = "h"\nlogin_file = "b"', "begins with https://"),
+    ],
+)
+def test_a_destination_is_one_thing_and_whole(problems, lines: str, words: str):
+    (problem,) = problems(f'[[destinations]]\nname = "a"\n{lines}\n')
+    assert words in problem
+
+
+def test_files_of_a_destination_lie_beside_the_configuration(tmp_path: Path):
+    file = tmp_path / "config.toml"
+    file.write_text('[[destinations]]\nname = "a"\nurl = "https://pacs/dicom-web/"\ntoken_file = "secrets/token"\n')
+    (destination,) = load_config(file, {}).destinations
+    assert (destination.url, destination.token_file) == ("https://pacs/dicom-web", tmp_path / "secrets" / "token")
+    assert destination.login_file is None
+
+
 def test_a_missing_key_of_a_destination_names_the_line_of_its_table(problems):
     text = '[[destinations]]\nname = "a"\nae_title = "A"\nhost = "h"\n[[destinations]]\nname = "b"\nhost = "h"\n'
-    assert problems(text) == ["config.toml:5: destinations[1].ae_title is missing"]
+    assert problems(text) == [
+        "config.toml:5: destinations[1]: ae_title is missing: a destination has either ae_title and host (DICOM), "
+        "or url (DICOMweb)"
+    ]
 
 
 def test_two_destinations_of_one_name_are_refused(problems):

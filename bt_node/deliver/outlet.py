@@ -1,0 +1,64 @@
+"""A destination as a courier sees it: objects go out, and it can be asked whether it keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bt_node.deliver.peer import EchoOutcome, OutgoingFile, Peer
+from bt_node.deliver.prove import CommitmentDesk, prove
+from bt_node.deliver.send import echo, send
+from bt_node.domain.proof import Proof, ProofOutcome, Reference
+from bt_node.domain.result import SendOutcome
+
+
+class Outlet(Protocol):
+    """Trouble of network or destination is an outcome, never an exception."""
+
+    @property
+    def address(self) -> str:
+        """Where it is, for an operator; holds no secret."""
+
+    @property
+    def ways(self) -> tuple[Proof, ...]:
+        """How it may be asked whether it keeps objects, the best way first."""
+
+    def send(self, objects: Sequence[OutgoingFile], patience: float = 1.0) -> tuple[SendOutcome, ...]:
+        """One outcome for each object, in their order; `patience` multiplies how long an answer is waited for."""
+
+    def prove(
+        self, references: Sequence[Reference], ways: Sequence[Proof], desk: CommitmentDesk
+    ) -> tuple[tuple[ProofOutcome, ...], str]:
+        """Ask in the first way that it offers; see `bt_node.deliver.prove.prove`."""
+
+    def check(self) -> EchoOutcome:
+        """Does it answer us?"""
+
+
+class DimseOutlet:
+    """A destination that takes C-STORE."""
+
+    ways = (Proof.COMMITMENT, Proof.QUERY)
+
+    def __init__(self, peer: Peer, calling_ae_title: str, timeout_s: float) -> None:
+        self._peer, self._calling_ae_title, self._timeout_s = peer, calling_ae_title, timeout_s
+
+    @property
+    def address(self) -> str:
+        """AE title, host and port."""
+        secured = " over TLS" if self._peer.tls else ""
+        return f"{self._peer.ae_title} at {self._peer.host}:{self._peer.port}{secured}"
+
+    def send(self, objects: Sequence[OutgoingFile], patience: float = 1.0) -> tuple[SendOutcome, ...]:
+        """C-STORE."""
+        return send(self._peer, self._calling_ae_title, objects, self._timeout_s * patience)
+
+    def prove(
+        self, references: Sequence[Reference], ways: Sequence[Proof], desk: CommitmentDesk
+    ) -> tuple[tuple[ProofOutcome, ...], str]:
+        """N-ACTION or C-FIND."""
+        return prove(self._peer, self._calling_ae_title, references, ways, desk, self._timeout_s)
+
+    def check(self) -> EchoOutcome:
+        """C-ECHO."""
+        return echo(self._peer, self._calling_ae_title, self._timeout_s)
