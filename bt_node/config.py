@@ -385,6 +385,7 @@ class Models(_Table):
     folder: Path = Path("models")
     segmenter: Name = "bt-segmenter-0.2"
     classifier: Name = "bt-classifier-0.3"
+    brain: Name | Literal[""] = ""
 
 
 class Device(_Table):

@@ -33,7 +33,8 @@ def run_checks(config: Config) -> Iterator[CheckResult]:
     """Try the database, the spool, the releases, the site key, every destination and every source that is asked."""
     yield _try("database", lambda: _database(config))
     yield _try("spool", lambda: _spool(config))
-    for kind, name in (("segmenter", config.models.segmenter), ("classifier", config.models.classifier)):
+    for kind in ("segmenter", "classifier", "brain"):
+        name = getattr(config.models, kind)
         if name:
             yield _try(kind, lambda name=name: _release(config.models.folder / name))  # type: ignore[misc]
     if config.follow_up.enabled:
