@@ -36,3 +36,17 @@ class Refusal:
     calling_ae_title: str
     sop_instance_uid: str = ""
     study_instance_uid: str = ""
+
+
+@dataclass(frozen=True)
+class HeldInstance:
+    """What the job book has of an instance that is said to lie in the spool.
+
+    Attributes:
+        path: POSIX path relative to the spool root.
+        digest: SHA-256 (hex) of the data set, file meta excluded.
+    """
+
+    sop_class_uid: str
+    path: str
+    digest: str

@@ -11,11 +11,14 @@ from collections import Counter
 from bt_node.receive.admission import Rejection, admit
 from bt_node.receive.association import Association, Deadlines, Exchange, Who
 from bt_node.receive.command import Command
+from bt_node.receive.commitment import Commitment
 from bt_node.receive.errors import ListenError
 from bt_node.receive.negotiation import AcceptedContext, Agreement, AssociateRequest, agree, supported_contexts
 from bt_node.receive.pdu import WireLimits
 from bt_node.receive.ports import ReceiptBook
+from bt_node.receive.promises import Promises
 from bt_node.receive.reconcile import reconcile
+from bt_node.receive.reporter import Reporter
 from bt_node.receive.server import Address, Connections, Refused, Server
 from bt_node.receive.settings import ListenerSettings
 from bt_node.receive.spool import Spool
@@ -41,7 +44,10 @@ class Listener:
         self._spool = spool
         self._book = book
         self._refused = refused
-        self._verbs = Verbs(StoreScp(spool, book))
+        promises = Promises(spool, book)
+        self._commitment = Commitment(promises, book, self._wake_reporter)
+        self._reporter = Reporter(settings, promises, self._commitment.is_under_way)
+        self._verbs = Verbs(StoreScp(spool, book), self._commitment)
         self._contexts = supported_contexts()
         self._wire_limits = WireLimits(settings.max_pdu_bytes, settings.network_timeout_seconds)
         self._deadlines = Deadlines(
@@ -78,6 +84,7 @@ class Listener:
             self._book.listener_started(self._settings.name)
             reconcile(self._spool, self._book)
             server.start()
+            self._reporter.start()
         except BaseException:
             server.close()
             raise
@@ -88,6 +95,7 @@ class Listener:
         """Accept nothing more, let open associations finish for `grace_s` seconds, then abort them."""
         if self._server is None:
             return
+        self._reporter.stop()
         self._server.close()
         self._server.wait(grace_s)
         for association in self._open():
@@ -116,6 +124,9 @@ class Listener:
         Association(
             connection, address, self, self._wire_limits, self._deadlines, self._settings.max_instance_bytes
         ).run(begun)
+
+    def _wake_reporter(self) -> None:
+        self._reporter.wake()
 
     def _open(self) -> list[Association]:
         with self._lock:
@@ -152,6 +163,7 @@ class Listener:
 
     def closed(self, association: Association, who: Who) -> None:
         """The association ended, in whatever way."""
+        self._commitment.closed(who.name)
         try:
             self._book.association_closed(who.name)
         except Exception as error:  # noqa: BLE001 - the edge of this thread; the stale-association sweep mends it

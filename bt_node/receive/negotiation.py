@@ -21,6 +21,8 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext, build_context, negotiate_as_acceptor
 
 VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"  # Push Model SOP Class, PS3.4 Annex J
+STORAGE_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # its well-known SOP Instance
 _LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"  # newer than pydicom's constants
 
 # A UUID-derived UID (PS3.5 B.2), made once from uuid5(NAMESPACE_URL, "https://bt-node/implementation").
@@ -112,9 +114,14 @@ _ECHO_SYNTAXES = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.Ex
 
 
 def supported_contexts() -> list[PresentationContext]:
-    """Fresh presentation contexts for negotiation: C-ECHO and C-STORE, as SCP."""
+    """Fresh presentation contexts for negotiation: C-ECHO, C-STORE and storage commitment, as SCP.
+
+    For storage commitment both roles: a PACS that reports on its own association calls as SCP (PS3.4 J.3.3).
+    """
     storage = [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in sorted(STORAGE_CLASSES)]
-    return [build_context(VERIFICATION, list(_ECHO_SYNTAXES)), *storage]
+    commitment = build_context(STORAGE_COMMITMENT, list(_ECHO_SYNTAXES))
+    commitment.scu_role = commitment.scp_role = True
+    return [build_context(VERIFICATION, list(_ECHO_SYNTAXES)), commitment, *storage]
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from bt_node.domain.receipt import ReceivedInstance, Refusal
+from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
 
 
 class ReceiptBook(Protocol):
@@ -34,3 +35,22 @@ class ReceiptBook(Protocol):
 
     def listener_started(self, listener: str) -> None:
         """Forget what associations of an earlier life of this listener (`listener/…`) left open."""
+
+    def held_instances(self, sop_instance_uids: Collection[str]) -> Mapping[str, HeldInstance]:
+        """Those of the instances that are recorded, by their UID."""
+
+    def commitment_reported(
+        self,
+        transaction_uid: str,
+        calling_ae_title: str,
+        stored: Sequence[tuple[str, str]],
+        failed: Sequence[tuple[str, str, int]],
+    ) -> object:
+        """A peer reported on a storage commitment that this node asked for, on an association of its own.
+
+        Args:
+            transaction_uid: which request it answers.
+            calling_ae_title: who reports.
+            stored: SOP class and instance UID of each object that it keeps.
+            failed: the same with the Failure Reason (0008,1197) of each that it does not.
+        """

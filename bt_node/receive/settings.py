@@ -17,11 +17,25 @@ def _check_ae_title(title: str) -> None:
 
 
 @dataclass(frozen=True)
+class ReportTo:
+    """Where a source listens for reports of storage commitment."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True)
 class AllowedSource:
-    """A peer that may send: its AE title, and the address, network (CIDR) or name it calls from; "*" is any."""
+    """A peer that may send: its AE title, and the address, network (CIDR) or name it calls from; "*" is any.
+
+    Attributes:
+        report_to: where reports of storage commitment go that it did not take on the association it asked on.
+    """
 
     ae_title: str
     host: str = ANY_HOST
+    report_to: ReportTo | None = None
 
     def __post_init__(self) -> None:
         _check_ae_title(self.ae_title)

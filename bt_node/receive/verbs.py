@@ -9,6 +9,7 @@ from bt_node.receive import statuses
 from bt_node.receive.answers import Answer, Message, respond
 from bt_node.receive.association import Exchange, Who
 from bt_node.receive.command import Command
+from bt_node.receive.commitment import Action, Commitment, Event
 from bt_node.receive.negotiation import VERIFICATION, AcceptedContext
 from bt_node.receive.store import StoreRequest, StoreScp
 
@@ -16,12 +17,15 @@ from bt_node.receive.store import StoreRequest, StoreScp
 class Verbs:
     """The verbs of the listener."""
 
-    def __init__(self, store: StoreScp) -> None:
+    def __init__(self, store: StoreScp, commitment: Commitment) -> None:
         self._store = store
+        self._commitment = commitment
 
     def begin(self, command: Command, context_id: int, context: AcceptedContext, who: Who) -> Exchange:
         """Who answers this command."""
         if command.is_response or command.field == cs.C_CANCEL_RQ:
+            if command.field == cs.N_EVENT_REPORT_RQ | cs.RESPONSE:
+                self._commitment.reported(who.name, command)
             return _Unanswered()
         if command.field == cs.C_STORE_RQ:
             return _Storing(command, context_id, self._store, _store_request(command, context, who), who.name)
@@ -31,6 +35,10 @@ class Verbs:
             return _Answered(
                 command, context_id, Answer(statuses.SUCCESS if known else statuses.SOP_CLASS_NOT_SUPPORTED)
             )
+        if command.field == cs.N_ACTION_RQ:
+            return Action(self._commitment, command, context_id, context, who)
+        if command.field == cs.N_EVENT_REPORT_RQ:
+            return Event(self._commitment, command, context_id, context, who)
         return _Answered(command, context_id, Answer(statuses.UNRECOGNISED_OPERATION))
 
 

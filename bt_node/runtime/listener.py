@@ -6,15 +6,15 @@ import logging
 import socket
 import threading
 
-from bt_node.config import Config
+from bt_node.config import Config, Source
 from bt_node.domain.audit import AuditEvent, AuditRecord
 from bt_node.jobs import open_book
 from bt_node.receive.listener import Listener
-from bt_node.receive.settings import AllowedSource, ListenerSettings
+from bt_node.receive.settings import AllowedSource, ListenerSettings, ReportTo
 from bt_node.receive.spool import Spool
 from bt_node.runtime.alerts import RefusalAlerts, note_stopped
 from bt_node.runtime.process import stop_on_signals
-from bt_node.runtime.tls import listener_context
+from bt_node.runtime.tls import listener_context, peer_context
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def listener_settings(config: Config) -> ListenerSettings:
         port=settings.port,
         # The same after a restart, so that it forgets the associations that its former life had open.
         name=f"{socket.gethostname()}:{settings.port}",
-        sources=tuple(AllowedSource(source.ae_title, source.host) for source in config.sources),
+        sources=tuple(_allowed(source) for source in config.sources),
         accept_unknown_sources=settings.accept_unknown_sources,
         max_associations=settings.max_associations,
         max_associations_per_source=settings.max_associations_per_source,
@@ -43,6 +43,11 @@ def listener_settings(config: Config) -> ListenerSettings:
         max_instance_bytes=settings.max_object_mib * 1024**2,
         tls=listener_context(settings.tls),
     )
+
+
+def _allowed(source: Source) -> AllowedSource:
+    place = ReportTo(source.query_host or source.host, source.report_port, peer_context(source.query_tls))
+    return AllowedSource(source.ae_title, source.host, place if source.report_port else None)
 
 
 def run_listener(config: Config, stopping: threading.Event | None = None) -> None:

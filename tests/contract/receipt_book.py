@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bt_node.domain.errors import InstanceConflictError
-from bt_node.domain.receipt import ReceivedInstance, Refusal
+from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
 from bt_node.receive.ports import ReceiptBook
 
 STUDY = "1.2.3"
@@ -111,6 +111,18 @@ class ReceiptBookContract:
         book.note_refusal(Refusal(0xA900, "SOPClassUID differs", "SCANNER", "1.2.3.4", STUDY))
         book.note_refusal(Refusal(0xC000, "unreadable at byte 8", "SCANNER"))
         assert book.known_digest("1.2.3.4") is None
+
+    def test_what_is_held_is_told_by_uid(self, book):
+        book.record_instance(instance(1), "listener/1")
+        book.record_instance(instance(2), "listener/1")
+        uids = [instance(number).sop_instance_uid for number in (2, 3)] + [f"9.9.{n}" for n in range(3000)]
+        held = book.held_instances(uids)
+        two = instance(2)
+        assert held == {two.sop_instance_uid: HeldInstance(two.sop_class_uid, two.path, two.digest)}
+        assert book.held_instances([]) == {}
+
+    def test_a_report_on_an_unknown_transaction_is_harmless(self, book):
+        book.commitment_reported("1.2.3", "ARCHIVE", [("1.2", "1.2.3.4")], [("1.2", "1.2.3.5", 0x0112)])
 
     def test_many_threads_may_record_at_once(self, book):
         def send(association: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Mapping, Sequence
 
 from bt_node.domain.errors import InstanceConflictError
-from bt_node.domain.receipt import ReceivedInstance, Refusal
+from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
 
 
 class FakeReceiptBook:
@@ -16,6 +17,7 @@ class FakeReceiptBook:
         self.refusals: list[Refusal] = []
         self.closed: list[str] = []
         self.started: list[str] = []
+        self.reports: list[tuple[object, ...]] = []
         self.open: set[tuple[str, str]] = set()
         self.failing: Exception | None = None
         self._lock = threading.Lock()
@@ -50,6 +52,21 @@ class FakeReceiptBook:
         with self._answering():
             self.started.append(listener)
             self.open = {entry for entry in self.open if not entry[0].startswith(f"{listener}/")}
+
+    def held_instances(self, sop_instance_uids: Collection[str]) -> Mapping[str, HeldInstance]:
+        with self._answering():
+            found = {uid: self.instances[uid] for uid in sop_instance_uids if uid in self.instances}
+            return {uid: HeldInstance(one.sop_class_uid, one.path, one.digest) for uid, one in found.items()}
+
+    def commitment_reported(
+        self,
+        transaction_uid: str,
+        calling_ae_title: str,
+        stored: Sequence[tuple[str, str]],
+        failed: Sequence[tuple[str, str, int]],
+    ) -> None:
+        with self._answering():
+            self.reports.append((transaction_uid, calling_ae_title, tuple(stored), tuple(failed)))
 
     def _answering(self) -> threading.Lock:
         if self.failing is not None:

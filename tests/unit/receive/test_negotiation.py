@@ -30,7 +30,7 @@ def test_uncompressed_comes_before_lossless_before_lossy():
 
 def test_each_storage_context_has_all_transfer_syntaxes():
     contexts = {str(context.abstract_syntax): context for context in supported_contexts()}
-    assert set(contexts) == STORAGE_CLASSES | {"1.2.840.10008.1.1"}
+    assert set(contexts) == STORAGE_CLASSES | {"1.2.840.10008.1.1", "1.2.840.10008.1.20.1"}
     assert all(contexts[sop_class].transfer_syntax == list(TRANSFER_SYNTAXES) for sop_class in STORAGE_CLASSES)
 
 
