@@ -129,6 +129,6 @@ def _tls(receiver: Receiver, tls: ssl.SSLContext | None) -> Iterator[ssl.SSLSock
 
 
 def _close(connection: ssl.SSLSocket) -> None:
-    """Tell the end and wait for the other side's word (RFC 5425 4.4): until then something may still be on its way."""
+    """Tell the end and wait for the answer (RFC 5425 4.4): until then something may still be on its way."""
     with contextlib.suppress(ssl.SSLEOFError):  # collectors that close without a word have read up to ours
         connection.unwrap()

@@ -13,10 +13,11 @@ from bt_node.cli.context import print_json, print_table, state_of
 def check(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
 ) -> None:
-    """Check configuration, database and its schema, spool, weights' hashes, and destinations by C-ECHO."""
+    """Check configuration, database, spool, permissions, certificates, weights, and destinations by C-ECHO."""
     from bt_node.runtime.health import run_checks  # noqa: PLC0415
 
-    results = list(run_checks(state_of(context).config))
+    state = state_of(context)
+    results = list(run_checks(state.config, state.config_path))
     if as_json:
         print_json([asdict(result) for result in results])
     else:

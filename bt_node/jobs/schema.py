@@ -71,6 +71,8 @@ def _connected(url: str, *, create: bool = True) -> Iterator[Any]:
             return
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
+            # For this account alone; SQLite gives its other files (-wal, -shm) the same mode.
+            file.touch(mode=0o600)
         with trouble_worded(), engine.connect() as connection:
             connection.execution_options(**{WRITES: create})
             with connection.begin():

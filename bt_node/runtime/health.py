@@ -14,8 +14,10 @@ from bt_node.domain.errors import BtNodeError
 from bt_node.infer.release import read_release, verify_weights
 from bt_node.jobs import open_book, schema_revision
 from bt_node.runtime.outlets import build_outlet
+from bt_node.runtime.permissions import check_private_files
 from bt_node.runtime.site_key import check_key
 from bt_node.runtime.sources import sources_to_ask
+from bt_node.runtime.tls_checks import tls_checks
 
 _MIB = 1024 * 1024
 
@@ -29,10 +31,13 @@ class CheckResult:
     detail: str
 
 
-def run_checks(config: Config) -> Iterator[CheckResult]:
-    """Try the database, the spool, the releases, the site key, every destination and every source that is asked."""
+def run_checks(config: Config, config_file: Path | None = None) -> Iterator[CheckResult]:
+    """Try database, spool, permissions, certificates, releases, site key, every destination and source that is asked."""
     yield _try("database", lambda: _database(config))
     yield _try("spool", lambda: _spool(config))
+    yield _try("permissions", lambda: check_private_files(config, config_file))
+    for what, check in tls_checks(config):
+        yield _try(what, check)
     for kind in ("segmenter", "classifier", "brain"):
         name = getattr(config.models, kind)
         if name:

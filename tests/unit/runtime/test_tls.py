@@ -13,9 +13,10 @@ import pytest
 from certificates import Authority, Pair
 from cryptography.hazmat.primitives import serialization
 
-from bt_node.config import ListenerTls, PeerTls
+from bt_node.config import Config, Destination, Listener, ListenerTls, PeerTls
 from bt_node.domain.errors import TlsError
 from bt_node.runtime.tls import days_left, in_words, listener_context, peer_context
+from bt_node.runtime.tls_checks import tls_checks
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +49,9 @@ def sending(hospital: Authority, own: Pair | None, **more: object) -> ssl.SSLCon
 
 
 def talk(server: ssl.SSLContext, client: ssl.SSLContext, host: str = "127.0.0.1") -> str:
-    """One word over TLS: the version that was agreed, or the error of either side."""
+    """One word over TLS: the version that was agreed, or the listener's trouble, or else the client's."""
     ours, theirs = socket.socketpair()
+    refused: list[str] = []
     trouble: list[str] = []
 
     def serve() -> None:
@@ -57,7 +59,7 @@ def talk(server: ssl.SSLContext, client: ssl.SSLContext, host: str = "127.0.0.1"
             with server.wrap_socket(theirs, server_side=True) as connection:
                 connection.sendall(connection.recv(4))
         except OSError as error:
-            trouble.append(getattr(error, "reason", None) or type(error).__name__)
+            refused.append(getattr(error, "reason", None) or type(error).__name__)
             theirs.close()
 
     thread = threading.Thread(target=serve)
@@ -73,7 +75,7 @@ def talk(server: ssl.SSLContext, client: ssl.SSLContext, host: str = "127.0.0.1"
         trouble.append(getattr(error, "reason", None) or type(error).__name__)
         ours.close()
     thread.join()
-    return trouble[0] if trouble else version
+    return (refused + trouble or [version])[0]
 
 
 def test_both_sides_show_a_certificate_and_agree_on_the_newest_version(hospital: Authority, node: Pair):
@@ -232,3 +234,20 @@ def _greet(listener: socket.socket, context: ssl.SSLContext) -> None:
             greeted.sendall(b"hello")
     except OSError:
         connection.close()
+
+
+def test_check_says_how_many_days_each_certificate_has(hospital: Authority, node: Pair):
+    config = Config(
+        listener=Listener(
+            tls=ListenerTls(certificate=str(node.certificate), private_key=str(node.key), client_ca=str(hospital.ca))
+        ),
+        destinations=(
+            Destination(name="pacs", ae_title="PACS", host="h", tls=PeerTls(ca=str(hospital.ca))),
+            Destination(name="gone", ae_title="GONE", host="h", tls=PeerTls(ca="/nowhere/ca.pem")),
+        ),
+    )
+    checks = dict(tls_checks(config))
+    assert "node.pem: 89 days left; client CA" in checks["listener TLS"]()
+    assert "364 days left" in checks["TLS to pacs"]()
+    with pytest.raises(TlsError, match="cannot be read"):
+        checks["TLS to gone"]()
