@@ -26,13 +26,20 @@ def list_jobs(
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
-    summaries = [summary.as_dict() for summary in state_of(context).open_book().summaries(state, limit)]
+    from bt_node.receive.spool import Spool  # noqa: PLC0415
+    from bt_node.runtime.disk_guard import why_paused  # noqa: PLC0415
+
+    opened = state_of(context)
+    summaries = [summary.as_dict() for summary in opened.open_book().summaries(state, limit)]
     if as_json:
         print_json(summaries)
         return
     columns = ("id", "state", "images", "attempts", "updated", "StudyInstanceUID", "reason")
     keys = ("id", "state", "images", "attempts", "updated_at", "study_instance_uid", "reason")
     print_table("Jobs", columns, [[summary[key] for key in keys] for summary in summaries])
+    paused = why_paused(Spool(opened.config.storage.spool, opened.config.storage.min_free_mib))
+    if paused:
+        typer.echo(f"The worker is {paused}. It goes on by itself when there is room.", err=True)
 
 
 @app.command("show")

@@ -11,12 +11,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from bt_node.cli import audit, check, db, demo, models, predict, roles, send, series, serve
+from bt_node.cli import audit, check, db, demo, health, models, predict, roles, send, series, serve
 from bt_node.cli.context import CliState
 from bt_node.domain.errors import Alarm, BtNodeError
 
 # Commands that read or write the job book and end: nothing they make needs the cycle collector.
-SHORT_COMMANDS = frozenset({"jobs", "db", "check", "models", "audit"})
+SHORT_COMMANDS = frozenset({"jobs", "db", "check", "models", "audit", "health"})
 EX_CONFIG = 78  # sysexits.h: a supervisor must not restart what only an administrator can mend
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.add_typer(predict.app, name="predict")
 app.command("serve")(serve.serve)
 app.command("send")(send.send_command)
 app.command("check")(check.check)
+app.command("health")(health.health)
 app.command("demo")(demo.demo)
 
 

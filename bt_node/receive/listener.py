@@ -67,6 +67,11 @@ class Listener:
         return self._server.port
 
     @property
+    def is_listening(self) -> bool:
+        """Whether connections are being accepted."""
+        return self._server is not None and self._server.is_accepting
+
+    @property
     def open_associations(self) -> int:
         """Number of established associations whose end has not been noted yet."""
         with self._lock:

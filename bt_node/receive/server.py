@@ -90,6 +90,11 @@ class Server:
         """The bound port."""
         return int(self._socket.getsockname()[1])
 
+    @property
+    def is_accepting(self) -> bool:
+        """Whether the thread that accepts connections lives."""
+        return self._accepting.is_alive()
+
     def start(self) -> None:
         """Accept connections from now on."""
         self._accepting.start()

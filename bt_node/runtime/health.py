@@ -32,7 +32,7 @@ class CheckResult:
 
 
 def run_checks(config: Config, config_file: Path | None = None) -> Iterator[CheckResult]:
-    """Try database, spool, permissions, certificates, releases, site key, every destination and source that is asked."""
+    """Try database, spool, permissions, certificates, releases, site key, every destination, every asked source."""
     yield _try("database", lambda: _database(config))
     yield _try("spool", lambda: _spool(config))
     yield _try("permissions", lambda: check_private_files(config, config_file))

@@ -13,10 +13,14 @@ from bt_node.receive.listener import Listener
 from bt_node.receive.settings import AllowedSource, ListenerSettings, ReportTo
 from bt_node.receive.spool import Spool
 from bt_node.runtime.alerts import RefusalAlerts, note_stopped
+from bt_node.runtime.disk_guard import why_paused
 from bt_node.runtime.process import stop_on_signals
+from bt_node.runtime.pulse import Pulse
 from bt_node.runtime.tls import listener_context, peer_context
 
 logger = logging.getLogger(__name__)
+
+_BEAT_SECONDS = 5.0
 
 
 def listener_settings(config: Config) -> ListenerSettings:
@@ -67,7 +71,10 @@ def run_listener(config: Config, stopping: threading.Event | None = None) -> Non
     book.note_audit(AuditRecord(AuditEvent.STARTED, settings.name, detail="listener"))
     logger.info("listening as %s on %s:%d", config.listener.ae_title, config.listener.host, listener.port)
     try:
-        stopped.wait()
+        with Pulse(spool.root, "listener", lambda: why_paused(spool)) as pulse:
+            while not stopped.wait(_BEAT_SECONDS):
+                if listener.is_listening:
+                    pulse.beat()
     finally:
         listener.stop()
         note_stopped(book, settings.name, "listener")

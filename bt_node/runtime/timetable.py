@@ -11,8 +11,10 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from bt_node.config import Config
+from bt_node.receive.spool import Spool
 from bt_node.runtime.clock import local_time_of_day, utc_now
 from bt_node.runtime.courier import Courier
+from bt_node.runtime.disk_guard import DiskGuard
 from bt_node.runtime.edges import log_error
 from bt_node.runtime.housekeeping import Housekeeper
 from bt_node.runtime.runner import StudyRunner
@@ -21,17 +23,22 @@ from bt_node.runtime.window import is_open
 logger = logging.getLogger(__name__)
 
 _RETENTION_EVERY_SECONDS = 3600
+_BEAT_SECONDS = 5
 
 
 def build_timetable(
-    config: Config, runner: StudyRunner, couriers: Sequence[Courier], housekeeper: Housekeeper
+    config: Config,
+    runner: StudyRunner,
+    couriers: Sequence[Courier],
+    housekeeper: Housekeeper,
+    beat: Callable[[], None] = lambda: None,
 ) -> BackgroundScheduler:
     """Sweep, work, one delivery round for each destination, and retention. Not started yet.
 
     A round that is still going when its time comes again is not started twice (max_instances=1), and missed rounds
-    are made up once (coalesce).
+    are made up once (coalesce). `beat` is called while the timetable goes on.
     """
-    threads = 5 + len(couriers)
+    threads = 6 + len(couriers)
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(threads)},
         job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
@@ -42,7 +49,9 @@ def build_timetable(
     scheduler.add_job(
         _safely("completeness", housekeeper.complete), IntervalTrigger(seconds=times.sweep_seconds), id="complete"
     )
-    scheduler.add_job(_safely("work", lambda: _drain(runner, times.window)), work, id="work")
+    guard = DiskGuard(Spool(config.storage.spool, config.storage.min_free_mib))
+    scheduler.add_job(_safely("work", lambda: _drain(runner, times.window, guard)), work, id="work")
+    scheduler.add_job(beat, IntervalTrigger(seconds=_BEAT_SECONDS), id="pulse")
     # The first time at once: a crash may have been the reason for this start.
     scheduler.add_job(
         _safely("reconciler", housekeeper.mend),
@@ -62,9 +71,9 @@ def build_timetable(
     return scheduler
 
 
-def _drain(runner: StudyRunner, window: str) -> None:
-    """Run jobs until the queue is empty or the window closes."""
-    while is_open(window, local_time_of_day()) and runner.run_next():
+def _drain(runner: StudyRunner, window: str, guard: DiskGuard) -> None:
+    """Run jobs until the queue is empty, the window closes, or the disk is nearly full."""
+    while is_open(window, local_time_of_day()) and guard.has_room() and runner.run_next():
         pass
 
 

@@ -17,11 +17,13 @@ from bt_node.jobs import JobBook, open_book
 from bt_node.receive.spool import Spool
 from bt_node.runtime.alerts import note_stopped
 from bt_node.runtime.courier import Courier, CourierSettings
+from bt_node.runtime.disk_guard import why_paused
 from bt_node.runtime.examining import build_examiner
 from bt_node.runtime.housekeeping import Housekeeper
 from bt_node.runtime.journey import Traveller
 from bt_node.runtime.outlets import build_outlet
 from bt_node.runtime.process import stop_on_signals
+from bt_node.runtime.pulse import Pulse
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
 from bt_node.runtime.timetable import build_timetable
 from bt_node.runtime.trip_process import TRIP_COMMAND, TripProcess, limits_of
@@ -104,7 +106,8 @@ def _work(config: Config, trips: TripProcess, stopped: threading.Event) -> None:
     for job_id in book.retire_destinations([target.name for target in config.destinations]):
         logger.warning("job %d: a destination it waited for is no longer configured", job_id)
     housekeeper = Housekeeper(book, spool, config, build_examiner(config, book, spool, roles_read(config)))
-    timetable = build_timetable(config, runner, build_couriers(config, book, spool), housekeeper)
+    pulse = Pulse(spool.root, "worker", lambda: why_paused(spool))
+    timetable = build_timetable(config, runner, build_couriers(config, book, spool), housekeeper, pulse.beat)
     if not runner.prepare():
         return
     timetable.start()
@@ -112,7 +115,8 @@ def _work(config: Config, trips: TripProcess, stopped: threading.Event) -> None:
     book.note_audit(AuditRecord(AuditEvent.STARTED, process, detail="worker"))
     logger.info("worker started")
     try:
-        stopped.wait()
+        with pulse:
+            stopped.wait()
     finally:
         timetable.shutdown(wait=True)
         note_stopped(book, process, "worker")
