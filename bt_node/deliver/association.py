@@ -19,7 +19,7 @@ from bt_node.deliver.peer import Peer, check_ae_title
 _PROBE_SECONDS = 5.0
 _REJECTED_PERMANENT = 1  # PS3.8 Table 9-21
 
-OnEventReport = Callable[[evt.Event], int]
+OnEventReport = Callable[[evt.Event], tuple[int, None]]
 
 
 class NoAssociationError(Exception):

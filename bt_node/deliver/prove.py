@@ -137,8 +137,12 @@ class _Inbox:
         self._seen: set[str] = set()
         self._news = threading.Condition()
 
-    def take(self, event: evt.Event) -> int:
-        """The status for one N-EVENT-REPORT; success only when it is written down."""
+    def take(self, event: evt.Event) -> tuple[int, None]:
+        """The status for one N-EVENT-REPORT, which carries no data set back."""
+        return self._status_of(event), None
+
+    def _status_of(self, event: evt.Event) -> int:
+        """Success only when it is written down."""
         try:
             report = read_report(event.event_information)
         except Exception as error:  # noqa: BLE001 - whatever a peer sends is its mistake, and its association goes on

@@ -187,7 +187,7 @@ class StowOutlet:
             return EchoOutcome(ok=False, detail=_http_words(error))
         except (requests.RequestException, OSError) as error:
             return EchoOutcome(ok=False, detail=_words(error))
-        except ValueError:
+        except Exception:  # noqa: BLE001 - whatever it answered
             return EchoOutcome(ok=False, detail="what answers is no DICOMweb service")
         return EchoOutcome(ok=True, detail="answered")
 
@@ -227,7 +227,8 @@ def _store(client: DICOMwebClient, file: OutgoingFile) -> SendOutcome:
         return _refused(uid, f"no answer within {time.monotonic() - started:.0f} s")
     except (requests.RequestException, OSError) as error:
         raise _UnreachableError(_words(error)) from error
-    except ValueError:  # an answer that cannot be read: the object may be there, and is sent again
+    except Exception as error:  # noqa: BLE001 - whatever it answered: the object may be there, and is sent again
+        logger.warning("%s: the answer cannot be read: %s", uid, type(error).__name__)
         return _refused(uid, "the service's answer cannot be read")
     return _judge(uid, answer)
 
@@ -280,6 +281,7 @@ def _look_for(client: DICOMwebClient, reference: Reference) -> ProofOutcome:
         found = client.search_for_instances(
             reference.study_instance_uid, reference.series_instance_uid, search_filters={"SOPInstanceUID": uid}
         )
+        is_there = any(_sop_instance_uid(match) == uid for match in found)
     except requests.HTTPError as error:
         if _status(error) == 404:  # noqa: PLR2004 - some services answer so where a study is not known
             return ProofOutcome(uid, Answer.MISSING, Proof.QUERY, "not found by QIDO-RS")
@@ -288,9 +290,9 @@ def _look_for(client: DICOMwebClient, reference: Reference) -> ProofOutcome:
         return ProofOutcome(uid, Answer.UNCLEAR, Proof.QUERY, "QIDO-RS: no answer in time")
     except (requests.RequestException, OSError) as error:
         raise _UnreachableError(_words(error)) from error
-    except ValueError:
+    except Exception:  # noqa: BLE001 - whatever it answered
         return ProofOutcome(uid, Answer.UNCLEAR, Proof.QUERY, "QIDO-RS: the answer cannot be read")
-    if any(_sop_instance_uid(match) == uid for match in found):
+    if is_there:
         return ProofOutcome(uid, Answer.KEPT, Proof.QUERY, "found by QIDO-RS")
     return ProofOutcome(uid, Answer.MISSING, Proof.QUERY, "not found by QIDO-RS")
 

@@ -17,6 +17,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
+from bt_node.simulate.fake_commitment import STORAGE_COMMITMENT, Commitment, CommitmentDesk
 from bt_node.simulate.fake_index import matches
 
 _VERIFICATION = "1.2.840.10008.1.1"
@@ -48,12 +49,15 @@ class Faults:
         only_syntaxes: transfer syntaxes accepted; empty for all.
         status: answer this instead of success, and keep nothing (a warning 0xBxxx is kept).
         status_for: SOPInstanceUID -> status, for single objects.
+        forget: answer success and keep nothing.
         times: after so many faulty answers or drops it behaves; None is for ever.
         drop_after_bytes: reset the connection when an association has sent so many bytes.
         answer_after_seconds: wait so long before each answer to C-STORE or C-FIND.
         find_status: end each C-FIND with this status, without a match.
         no_counts: leave NumberOfSeriesRelatedInstances empty, as many archives do.
         counts: SeriesInstanceUID -> number of instances that it claims to have.
+        no_find: do not offer C-FIND.
+        commitment: how it commits; None does not offer storage commitment.
     """
 
     refuse_association: bool = False
@@ -61,16 +65,19 @@ class Faults:
     only_syntaxes: tuple[str, ...] = ()
     status: int = 0x0000
     status_for: dict[str, int] = field(default_factory=dict)
+    forget: bool = False
     times: int | None = None
     drop_after_bytes: int | None = None
     answer_after_seconds: float = 0.0
     find_status: int = 0x0000
     no_counts: bool = False
     counts: dict[str, int] = field(default_factory=dict)
+    no_find: bool = False
+    commitment: Commitment | None = None
 
 
 class FakePacs:
-    """A C-ECHO, C-STORE and C-FIND (Study Root) SCP on loopback.
+    """A C-ECHO, C-STORE and C-FIND (Study Root) SCP on loopback, and of storage commitment where `faults` say so.
 
     Use as a context manager, or call `start` and `stop`. `faults` may be set anew at any time and holds for
     associations that begin after that.
@@ -89,11 +96,13 @@ class FakePacs:
         self._faults = faults or Faults()
         self._misbehaved = 0
         self._kept: dict[str, bytes] = {}
+        self.stored: list[str] = []
         self._received_bytes: dict[int, int] = {}
         self._news = threading.Condition()
         self._entity = AE(ae_title=ae_title)
         self._entity.maximum_associations = 50
         self._server: ThreadedAssociationServer | None = None
+        self.commitments = CommitmentDesk(ae_title, lambda: self.sop_instance_uids)
 
     # ------------------------------------------------------------ running
 
@@ -107,6 +116,7 @@ class FakePacs:
                 (evt.EVT_C_STORE, self._on_store),
                 (evt.EVT_C_ECHO, lambda _event: 0x0000),
                 (evt.EVT_C_FIND, self._on_find),
+                (evt.EVT_N_ACTION, self._on_action),
                 (evt.EVT_REQUESTED, self._on_request),
                 (evt.EVT_DATA_RECV, self._on_data),
             ],
@@ -213,8 +223,13 @@ class FakePacs:
         if status and not self._may_misbehave():
             status = 0x0000
         if status == 0x0000 or status >> 12 == 0xB:
-            self._keep(uid, event.encoded_dataset())
+            self.stored.append(uid)
+            if not (self._faults.forget and self._may_misbehave()):
+                self._keep(uid, event.encoded_dataset())
         return status
+
+    def _on_action(self, event: evt.Event) -> tuple[int, Dataset | None]:
+        return self.commitments.on_action(event, self._faults.commitment or Commitment(status=0x0122))
 
     def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         with self._news:
@@ -248,5 +263,9 @@ def _contexts(faults: Faults) -> list[PresentationContext]:
     wanted: Iterable[str] = (str(context.abstract_syntax) for context in AllStoragePresentationContexts)
     syntaxes = list(faults.only_syntaxes or _ALL_SYNTAXES)
     storage = [build_context(uid, syntaxes) for uid in wanted if uid not in faults.refused_sop_classes]
-    find = [build_context(uid) for uid in (_STUDY_ROOT_FIND,) if uid not in faults.refused_sop_classes]
-    return [*storage, *find, build_context(_VERIFICATION)]
+    others = [_VERIFICATION]
+    if not faults.no_find:
+        others.append(_STUDY_ROOT_FIND)
+    if faults.commitment is not None:
+        others.append(STORAGE_COMMITMENT)
+    return [*storage, *(build_context(uid) for uid in others if uid not in faults.refused_sop_classes)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +14,9 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from bt_node.deliver.send import OutgoingFile, Peer
+from bt_node.deliver.send import OutgoingFile, Peer, echo
 from bt_node.simulate.fake_pacs import FakePacs
+from bt_node.simulate.node_process import end_process, free_port
 
 __all__ = ["orthanc"]
 
@@ -65,3 +68,26 @@ def pacs() -> Iterator[FakePacs]:
 def fake_peer(pacs: FakePacs) -> Peer:
     """Where the fake PACS listens."""
     return Peer(pacs.ae_title, "127.0.0.1", pacs.port)
+
+
+@pytest.fixture
+def dcmqrscp(peer: Callable[[str], str], tmp_path: Path) -> Iterator[Peer]:
+    """dcmtk's image archive; it knows no NumberOfSeriesRelatedInstances."""
+    port, store = free_port(), tmp_path / "archive"
+    store.mkdir()
+    config = tmp_path / "dcmqrscp.cfg"
+    config.write_text(
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
+        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f'AETable BEGIN\nARCHIVE "{store}" RW (200, 1024mb) ANY\nAETable END\n'
+    )
+    process = subprocess.Popen([peer("dcmqrscp"), "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        archive = Peer("ARCHIVE", "127.0.0.1", port)
+        for _ in range(100):
+            if echo(archive, "BT_NODE", 5.0).ok:
+                break
+            time.sleep(0.05)
+        yield archive
+    finally:
+        end_process(process, 10.0)

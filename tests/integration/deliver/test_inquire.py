@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +12,10 @@ from orthanc import OrthancServer
 from bt_node.deliver.folder import find_files
 from bt_node.deliver.inquire import ask_source
 from bt_node.deliver.peer import Peer
-from bt_node.deliver.send import echo, send
+from bt_node.deliver.send import send
 from bt_node.domain.completeness import SourceAnswer
 from bt_node.simulate.fake_pacs import FakePacs, Faults
-from bt_node.simulate.node_process import end_process, free_port
+from bt_node.simulate.node_process import free_port
 
 ME = "BT_NODE"
 SLICES = {7: 4, 9: 6}  # SeriesNumber -> slices
@@ -114,29 +112,6 @@ def test_orthanc_tells_how_much_it_has(orthanc: OrthancServer, files: Path) -> N
     peer = Peer(orthanc.ae_title, orthanc.host, orthanc.dicom_port)
     assert told(ask(peer)) == SLICES
     assert ask_source(peer, ME, "1.2.3.4", 10.0) == SourceAnswer(orthanc.ae_title)
-
-
-@pytest.fixture
-def dcmqrscp(peer: Callable[[str], str], tmp_path: Path) -> Iterator[Peer]:
-    """dcmtk's image archive; it knows no NumberOfSeriesRelatedInstances."""
-    port, store = free_port(), tmp_path / "archive"
-    store.mkdir()
-    config = tmp_path / "dcmqrscp.cfg"
-    config.write_text(
-        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
-        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
-        f'AETable BEGIN\nARCHIVE "{store}" RW (200, 1024mb) ANY\nAETable END\n'
-    )
-    process = subprocess.Popen([peer("dcmqrscp"), "-c", str(config)], stderr=subprocess.DEVNULL)
-    try:
-        archive = Peer("ARCHIVE", "127.0.0.1", port)
-        for _ in range(100):
-            if echo(archive, ME, 5.0).ok:
-                break
-            time.sleep(0.05)
-        yield archive
-    finally:
-        end_process(process, 10.0)
 
 
 @pytest.mark.e2e
