@@ -53,7 +53,7 @@ def agreement(volumes: Mapping[Role, Volume], truth: Mask) -> Agreement:
 
     A head in which the node finds no plausible brain counts 0.
     """
-    with mock.patch.object(preparation, "register", lambda _, __, role: reference_report(role)):
+    with mock.patch.object(preparation, "register_all", lambda _, others: {r: reference_report(r) for r in others}):
         try:
             study = preparation.prepare(volumes)
         except BtNodeError as error:

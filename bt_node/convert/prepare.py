@@ -13,7 +13,7 @@ from bt_node.convert.bias import without_shading
 from bt_node.convert.brainmask import check_plausible, find_brain, mask_of
 from bt_node.convert.intensity import zscore_inside
 from bt_node.convert.itk import itk_to_volume, one_itk_thread, resample, volume_to_itk
-from bt_node.convert.register import RegistrationReport, RigidMotion, head_mask, reference_report, register
+from bt_node.convert.register import RegistrationReport, RigidMotion, head_mask, reference_report, register_all
 from bt_node.convert.regrid import MODEL_SPACING_MM, axis_aligned_grid, without_aliasing
 from bt_node.convert.rind import without_rind
 from bt_node.domain.errors import RegistrationError
@@ -135,11 +135,8 @@ def _as_volumes(arrays: Mapping[Role, ImageArray], grid: Grid) -> dict[Role, Vol
 
 
 def _register_all(volumes: Mapping[Role, Volume], reference: Role) -> dict[Role, RegistrationReport]:
-    """Register each sequence to the reference, side by side; each runs on one thread."""
-    others = [role for role in volumes if role is not reference]
-    with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
-        found = pool.map(lambda role: register(volumes[reference], volumes[role], role), others)
-        reports = dict(zip(others, found, strict=True))
+    others = {role: volume for role, volume in volumes.items() if role is not reference}
+    reports = register_all(volumes[reference], others)
     return {role: reports.get(role, reference_report(role)) for role in volumes}
 
 

@@ -37,7 +37,7 @@ WHEN = datetime(2026, 3, 1, 11, 2, 3, tzinfo=UTC)
 @pytest.fixture
 def aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Series that lie on one another as made: neither registration nor shading is what is tried here."""
-    monkeypatch.setattr(preparation, "register", lambda _, __, role: reference_report(role))
+    monkeypatch.setattr(preparation, "register_all", lambda _, others: {r: reference_report(r) for r in others})
     monkeypatch.setattr(preparation, "without_shading", lambda head, _: head.array)
 
 
