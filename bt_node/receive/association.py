@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -161,6 +162,8 @@ class Association:
         try:
             if last_words:
                 self._stream.send(last_words)
+                if last_words[0] == pdu.ABORT and not isinstance(self._connection, ssl.SSLSocket):
+                    self._connection.shutdown(socket.SHUT_WR)  # after other last words the peer closes
                 if not self._stopping.is_set():
                     self._stream.drain(_ARTIM_S)
         except OSError:

@@ -105,6 +105,7 @@ class Listener:
         self._server.wait(grace_s)
         for association in self._open():
             association.stop()
+        self._server.end_all()
         self._server.wait(grace_s)
         self._server = None
 

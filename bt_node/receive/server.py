@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 128
+_BACKLOG = 1024  # with fewer, a burst of connections waits a second for its second SYN
 # Out of descriptors or memory: what is open goes on, and the next is accepted when something has been given back.
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _BREATHER_S = 0.1
@@ -80,7 +80,7 @@ class Server:
         self._refused = refused
         self._socket = _listening(address)
         self._lock = threading.Lock()
-        self._threads: dict[threading.Thread, str] = {}
+        self._threads: dict[threading.Thread, tuple[str, socket.socket]] = {}
         self._by_source: Counter[str] = Counter()
         self._closing = threading.Event()
         self._accepting = threading.Thread(target=self._accept, name="accept", daemon=True)
@@ -116,6 +116,14 @@ class Server:
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
 
+    def end_all(self) -> None:
+        """Wake every connection that reads: it finds that its peer has hung up."""
+        with self._lock:
+            connections = [connection for _, connection in self._threads.values()]
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RD)
+
     def _accept(self) -> None:
         while not self._closing.is_set():
             try:
@@ -136,7 +144,7 @@ class Server:
         with self._lock:
             full = len(self._threads) >= self._limits.in_all or self._by_source[source] >= self._limits.per_source
             if not full:
-                self._threads[thread] = source
+                self._threads[thread] = source, connection
                 self._by_source[source] += 1
         if full:
             connection.close()
@@ -154,6 +162,7 @@ class Server:
             if self._tls is not None:
                 connection.settimeout(self._hello_seconds)
                 connection = self._tls.wrap_socket(connection, server_side=True)
+                self._now_tls(source, connection)
             self._serve(connection, source, begun)
         except ssl.SSLError as error:
             # OpenSSL's word for it is one of a fixed list: nothing of the peer's stands in it.
@@ -167,10 +176,15 @@ class Server:
         finally:
             self._forget(threading.current_thread())
 
+    def _now_tls(self, source: str, connection: ssl.SSLSocket) -> None:
+        with self._lock:
+            self._threads[threading.current_thread()] = source, connection
+
     def _forget(self, thread: threading.Thread) -> None:
         with self._lock:
-            source = self._threads.pop(thread, None)
-            if source is not None:
+            known = self._threads.pop(thread, None)
+            if known is not None:
+                source, _ = known
                 self._by_source[source] -= 1
                 if not self._by_source[source]:
                     del self._by_source[source]
