@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.domain.result import ResultKind, SendOutcome
 from bt_node.domain.states import JobState
-from bt_node.jobs import ClaimedJob, JobBook, RunRecord, StoredResult
+from bt_node.jobs import ClaimedJob, HeldLease, JobBook, RunRecord, StoredResult
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -130,6 +130,10 @@ class Desk:
                 job = self.run()
                 self.book.finish(job.id, job.token, state, "test-code", "a reason", RunRecord())
                 return job.id
+
+    def lease(self, job_id: int) -> HeldLease:
+        """The lease of a job that runs."""
+        return next(lease for lease in self.book.held_leases() if lease.job_id == job_id)
 
     def state(self, job_id: int) -> JobState:
         return JobState(self.book.view(job_id)["state"])

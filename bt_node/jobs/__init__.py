@@ -3,7 +3,15 @@
 from bt_node.jobs.book import JobBook, open_book
 from bt_node.jobs.completeness import ArrivedSeries, Completeness, QuietStudy
 from bt_node.jobs.schema import downgrade_schema, schema_revision, upgrade_schema
-from bt_node.jobs.values import ClaimedJob, DueDelivery, JobSummary, RunRecord, StoredResult, UnansweredReport
+from bt_node.jobs.values import (
+    ClaimedJob,
+    DueDelivery,
+    HeldLease,
+    JobSummary,
+    RunRecord,
+    StoredResult,
+    UnansweredReport,
+)
 from bt_node.jobs.waiting import Patience
 
 __all__ = [
@@ -11,6 +19,7 @@ __all__ = [
     "ClaimedJob",
     "Completeness",
     "DueDelivery",
+    "HeldLease",
     "JobBook",
     "JobSummary",
     "Patience",

@@ -15,7 +15,15 @@ from bt_node.jobs.audit import Verification
 from bt_node.jobs.completeness import Decide, by_quiet_time_alone, quiet_studies, write_down
 from bt_node.jobs.database import Clock, Database
 from bt_node.jobs.delivery_book import DeliveryBook
-from bt_node.jobs.values import ClaimedJob, JobSummary, Json, RunRecord, StoredResult, WaitingResult
+from bt_node.jobs.values import (
+    ClaimedJob,
+    HeldLease,
+    JobSummary,
+    Json,
+    RunRecord,
+    StoredResult,
+    WaitingResult,
+)
 from bt_node.jobs.waiting import Patience
 
 
@@ -117,10 +125,29 @@ class JobBook(DeliveryBook):
         with self._database.write() as tx:
             return timetable.reopen_changed(tx)
 
-    def expire_leases(self, max_attempts: int) -> list[int]:
-        """RUNNING -> READY for jobs whose worker fell silent, or FAILED once `max_attempts` runs were begun."""
+    def held_leases(self) -> list[HeldLease]:
+        """The leases of all jobs that run."""
+        with self._database.read() as tx:
+            return timetable.held_leases(tx)
+
+    def expire_lease(self, lease: HeldLease, max_attempts: int, pause_seconds: float = 0.0) -> bool:
+        """RUNNING -> READY for a job whose worker fell silent, or FAILED once `max_attempts` runs were begun.
+
+        The caller has watched the lease for its whole length (`runtime/lease_watch.py`). After the first loss the
+        job is due at once, after the second in `pause_seconds`, which double with each further one. False: it was
+        renewed, or moved, since.
+        """
         with self._database.write() as tx:
-            return timetable.expire_leases(tx, max_attempts)
+            return timetable.expire_lease(tx, lease, max_attempts, pause_seconds)
+
+    def mend_times(self, longest_pause: float, longest_delivery_pause: float) -> None:
+        """Take back times that lie in the future because the clock was set back since they were written.
+
+        Nothing was received in the future, and no pause is longer than the longest: otherwise a study would wait for
+        as long as the clock was set back.
+        """
+        with self._database.write() as tx:
+            timetable.mend_times(tx, longest_pause, longest_delivery_pause)
 
     def purge_candidates(self, retention_days: float) -> list[int]:
         """DONE, REJECTED and CANCELLED jobs whose files are older than `retention_days` (0: none, keep for ever)."""

@@ -11,11 +11,14 @@ from bt_node.domain.states import ENDED_STATES, DeliveryState, JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import FRESH_INPUTS, locked, move
 from bt_node.jobs.tables import deliveries, instances, jobs, open_associations, refusals, results
+from bt_node.jobs.values import HeldLease
 
 ACTOR = "timetable"
 WORKER_LOST = "worker-lost"
 
 _SECONDS_PER_DAY = 86400.0
+_SLACK_SECONDS = 1.0
+_LOST_WITHOUT_PAUSE = 1
 # HELD and FAILED wait for a person, and the person needs the files.
 _PURGEABLE = (JobState.DONE, JobState.REJECTED, JobState.CANCELLED)
 
@@ -58,21 +61,40 @@ def reopen(
     move(tx, job_id, source, JobState.RECEIVING, actor=actor, reason=reason, token=token, **FRESH_INPUTS)
 
 
-def expire_leases(tx: Transaction, max_attempts: int) -> list[int]:
-    """RUNNING -> READY for jobs whose worker fell silent, or FAILED when their attempts are used up."""
-    lost = (
-        select(jobs.c.id, jobs.c.attempts, jobs.c.lease_worker, jobs.c.stage)
-        .where(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < tx.now)
-        .with_for_update(skip_locked=True)
-    )
-    moved = []
-    for job_id, attempts, worker, stage in tx.execute(lost).all():
-        target = JobState.READY if attempts < max_attempts else JobState.FAILED
-        where = f"after stage {stage}" if stage else "before its first stage ended"
-        reason = f"worker {worker} fell silent {where} in attempt {attempts} of {max_attempts}"
-        move(tx, job_id, JobState.RUNNING, target, actor=ACTOR, code=WORKER_LOST, reason=reason)
-        moved.append(job_id)
-    return moved
+def held_leases(tx: Transaction) -> list[HeldLease]:
+    """The leases of all jobs that run."""
+    running = select(jobs.c.id, jobs.c.lease_token, jobs.c.lease_until).where(jobs.c.state == JobState.RUNNING)
+    return [HeldLease(row.id, row.lease_token, row.lease_until) for row in tx.execute(running).all()]
+
+
+def expire_lease(tx: Transaction, lease: HeldLease, max_attempts: int, pause_seconds: float) -> bool:
+    """RUNNING -> READY, or FAILED when the attempts are used up; see JobBook.expire_lease."""
+    job = locked(tx, lease.job_id)
+    if job.state != JobState.RUNNING or (job.lease_token, job.lease_until) != (lease.token, lease.until):
+        return False
+    target = JobState.READY if job.attempts < max_attempts else JobState.FAILED
+    where = f"after stage {job.stage}" if job.stage else "before its first stage ended"
+    reason = f"worker {job.lease_worker} fell silent {where} in attempt {job.attempts} of {max_attempts}"
+    # A machine that went down once is no fault of the study; what takes worker after worker with it shall wait.
+    again = job.attempts - _LOST_WITHOUT_PAUSE
+    pause = pause_seconds * 2 ** (again - 1) if again > 0 else 0.0
+    move(
+        tx, job.id, JobState.RUNNING, target, actor=ACTOR, code=WORKER_LOST, reason=reason, token=lease.token,
+        not_before=tx.now + pause,
+    )  # fmt: skip
+    return True
+
+
+def mend_times(tx: Transaction, longest_pause: float, longest_delivery_pause: float) -> None:
+    """Take back times in the future, which a clock that was set back leaves; see JobBook.mend_times."""
+    for column, latest in (
+        (jobs.c.last_received_at, tx.now),
+        (open_associations.c.seen_at, tx.now),
+        (jobs.c.not_before, tx.now + longest_pause),
+        (deliveries.c.next_attempt_at, tx.now + longest_delivery_pause),
+    ):
+        ahead = column > latest + _SLACK_SECONDS
+        tx.execute(update(column.table).where(ahead).values({column.name: latest}))
 
 
 def purge_candidates(tx: Transaction, retention_days: float) -> list[int]:

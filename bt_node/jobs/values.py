@@ -44,6 +44,15 @@ class ClaimedJob:
 
 
 @dataclass(frozen=True)
+class HeldLease:
+    """What the job book says of a job that runs; each renewal changes `until` (a time of the database's clock)."""
+
+    job_id: int
+    token: int
+    until: float
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What a run found out, as plain JSON: UIDs, numbers and our own words, never free text of the scanner.
 

@@ -9,6 +9,7 @@ from bt_node.config import Config
 from bt_node.jobs import JobBook
 from bt_node.pipeline.completeness import Examiner
 from bt_node.receive.spool import Spool
+from bt_node.runtime.lease_watch import LeaseWatch
 from bt_node.runtime.reconciler import Reconciler
 
 logger = logging.getLogger(__name__)
@@ -20,11 +21,16 @@ class Housekeeper:
     def __init__(self, book: JobBook, spool: Spool, config: Config, examiner: Examiner) -> None:
         self._book, self._spool, self._config, self._examiner = book, spool, config, examiner
         self._reconciler = Reconciler(book, spool)
+        self._watch = LeaseWatch(config.schedule.lease_seconds)
 
     def sweep(self) -> None:
         """Free the jobs of dead workers, reopen studies that grew."""
-        for job_id in self._book.expire_leases(self._config.schedule.max_attempts):
-            logger.warning("job %d: its worker is gone", job_id)
+        times, delivery = self._config.schedule, self._config.delivery
+        for lease in self._watch.silent(self._book.held_leases()):
+            if self._book.expire_lease(lease, times.max_attempts, times.retry_pause_seconds):
+                logger.warning("job %d: its worker is gone", lease.job_id)
+        longest = times.retry_pause_seconds * 2**times.max_attempts
+        self._book.mend_times(longest, delivery.max_pause_seconds)
         for job_id in self._book.reopen_changed():
             logger.info("job %d: new images arrived, opened again", job_id)
 

@@ -14,6 +14,7 @@ from bt_node.runtime.edges import log_error
 logger = logging.getLogger(__name__)
 
 _RENEWALS_PER_LEASE = 4
+_AGAIN_SECONDS = 1.0  # after a renewal that found no database
 
 
 class LeaseBook(Protocol):
@@ -74,13 +75,16 @@ class Lease:
             raise WorkerStoppingError
 
     def _keep(self) -> None:
-        while not self._ended.wait(self._seconds / _RENEWALS_PER_LEASE):
+        usual = pause = self._seconds / _RENEWALS_PER_LEASE
+        while not self._ended.wait(pause):
             asked_at = time.monotonic()
             try:
                 renewed = self._book.renew_lease(self._job_id, self._token, self._seconds)
             except Exception as error:  # noqa: BLE001 - thread edge: the next renewal may find the database again
                 log_error(logger, f"job {self._job_id}: lease renewal", error)
+                pause = min(usual, _AGAIN_SECONDS)
                 continue
+            pause = usual
             if not renewed:
                 self._lost = True
                 return

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from bt_node.config import Config
 from bt_node.receive.spool import Spool
 from bt_node.runtime.clock import local_time_of_day, utc_now
+from bt_node.runtime.clock_watch import ClockWatch
 from bt_node.runtime.courier import Courier
 from bt_node.runtime.disk_guard import DiskGuard
 from bt_node.runtime.edges import log_error
@@ -24,6 +29,69 @@ logger = logging.getLogger(__name__)
 
 _RETENTION_EVERY_SECONDS = 3600
 _BEAT_SECONDS = 5
+_LOOK_AT_THE_CLOCK_EVERY_SECONDS = 1.0
+_WORK = "work"
+
+
+class Timetable:
+    """Rounds that come again and again. One that is still going when its time comes is not started twice.
+
+    Missed rounds are made up once. When somebody sets the wall clock, every round is planned anew: the scheduler
+    plans by it, and would otherwise rest for as long as the clock was set back.
+    """
+
+    def __init__(self, threads: int, clock: ClockWatch | None = None) -> None:
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(threads)},
+            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
+        )
+        self._clock = clock or ClockWatch()
+        self._stopped = threading.Event()
+        self._guard = threading.Thread(target=self._watch_the_clock, name="clock-watch", daemon=True)
+
+    def add(self, name: str, action: Callable[[], object], trigger: BaseTrigger, *, at_once: bool = False) -> None:
+        """One more round; an error in it is logged, and the next one tries again."""
+        first = {"next_run_time": utc_now()} if at_once else {}
+        self._scheduler.add_job(_safely(name, action), trigger, id=name, **first)
+
+    def every(self, seconds: float, name: str, action: Callable[[], object], *, at_once: bool = False) -> None:
+        """One more round, each so many seconds."""
+        self.add(name, action, IntervalTrigger(seconds=seconds), at_once=at_once)
+
+    def action(self, name: str) -> Callable[[], None]:
+        """What a round does."""
+        done: Callable[[], None] = self._scheduler.get_job(name).func
+        return done
+
+    def knock(self, name: str) -> None:
+        """Have a round begin now; where it is going already, its end looks again."""
+        with suppress(JobLookupError):
+            self._scheduler.modify_job(name, next_run_time=utc_now())
+
+    def start(self) -> None:
+        """Begin."""
+        self._scheduler.start()
+        self._guard.start()
+
+    def stop(self) -> None:
+        """Wait for the rounds that are going, and begin no other."""
+        self._stopped.set()
+        self._scheduler.shutdown(wait=True)
+
+    def plan_anew(self) -> None:
+        """Begin every interval now, and look up the next time of every cron expression."""
+        for job in self._scheduler.get_jobs():
+            if isinstance(job.trigger, IntervalTrigger):
+                self.knock(job.id)
+            else:
+                job.reschedule(job.trigger)
+
+    def _watch_the_clock(self) -> None:
+        while not self._stopped.wait(_LOOK_AT_THE_CLOCK_EVERY_SECONDS):
+            step = self._clock.step()
+            if step:
+                logger.warning("the clock was set by %+.0f s; all rounds are planned anew", step)
+                self.plan_anew()
 
 
 def build_timetable(
@@ -32,43 +100,25 @@ def build_timetable(
     couriers: Sequence[Courier],
     housekeeper: Housekeeper,
     beat: Callable[[], None] = lambda: None,
-) -> BackgroundScheduler:
-    """Sweep, work, one delivery round for each destination, and retention. Not started yet.
+) -> Timetable:
+    """Sweep, work, one delivery round for each destination, reconciler and retention. Not started yet.
 
-    A round that is still going when its time comes again is not started twice (max_instances=1), and missed rounds
-    are made up once (coalesce). `beat` is called while the timetable goes on.
+    `beat` is called while the timetable goes on.
     """
-    threads = 6 + len(couriers)
-    scheduler = BackgroundScheduler(
-        executors={"default": ThreadPoolExecutor(threads)},
-        job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
-    )
+    timetable = Timetable(threads=6 + len(couriers))
     times = config.schedule
     work = CronTrigger.from_crontab(times.cron) if times.cron else IntervalTrigger(seconds=times.claim_seconds)
-    scheduler.add_job(_safely("sweep", housekeeper.sweep), IntervalTrigger(seconds=times.sweep_seconds), id="sweep")
-    scheduler.add_job(
-        _safely("completeness", housekeeper.complete), IntervalTrigger(seconds=times.sweep_seconds), id="complete"
-    )
+    timetable.every(times.sweep_seconds, "sweep", housekeeper.sweep)
+    timetable.every(times.sweep_seconds, "complete", housekeeper.complete)
     guard = DiskGuard(Spool(config.storage.spool, config.storage.min_free_mib))
-    scheduler.add_job(_safely("work", lambda: _drain(runner, times.window, guard)), work, id="work")
-    scheduler.add_job(beat, IntervalTrigger(seconds=_BEAT_SECONDS), id="pulse")
+    timetable.add(_WORK, lambda: _drain(runner, times.window, guard), work)
+    timetable.every(_BEAT_SECONDS, "pulse", beat)
     # The first time at once: a crash may have been the reason for this start.
-    scheduler.add_job(
-        _safely("reconciler", housekeeper.mend),
-        IntervalTrigger(minutes=times.reconcile_minutes),
-        id="reconcile",
-        next_run_time=utc_now(),
-    )
+    timetable.every(times.reconcile_minutes * 60, "reconcile", housekeeper.mend, at_once=True)
     for courier in couriers:
-        scheduler.add_job(
-            _safely(f"deliver to {courier.name}", courier.deliver_due),
-            IntervalTrigger(seconds=times.deliver_seconds),
-            id=f"deliver-{courier.name}",
-        )
-    scheduler.add_job(
-        _safely("retention", housekeeper.retain), IntervalTrigger(seconds=_RETENTION_EVERY_SECONDS), id="retention"
-    )
-    return scheduler
+        timetable.every(times.deliver_seconds, f"deliver to {courier.name}", courier.deliver_due)
+    timetable.every(_RETENTION_EVERY_SECONDS, "retention", housekeeper.retain)
+    return timetable
 
 
 def _drain(runner: StudyRunner, window: str, guard: DiskGuard) -> None:

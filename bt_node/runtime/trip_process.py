@@ -16,7 +16,7 @@ from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bt_node.config import Config, Database
+from bt_node.config import Config
 from bt_node.domain.errors import StageStalledError, TripDiedError, TripMemoryError, TripStartError
 from bt_node.runtime.channel import Channel, Message
 from bt_node.runtime.journey import Arrival, Companion, Journey, arrival_from_json, as_json, former_to_json
@@ -29,6 +29,9 @@ _LOOK_EVERY_SECONDS = 0.2
 _MIB = 1024 * 1024
 _SECONDS_PER_MINUTE = 60.0
 _BETWEEN_STAGES = "none"
+_LAST_BREATH_SECONDS = 2.0
+# What a trip reads. It has no job book and no destinations, and shall know none of their passwords.
+_TABLES = {"listener", "storage", "completeness", "roles", "results", "follow_up", "models", "device", "logging"}
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,7 @@ class TripProcess:
     """A traveller whose trips run in a child process. The models are loaded once, and again after a kill."""
 
     def __init__(self, config: Config, limits: Limits, command: Sequence[str] = TRIP_COMMAND) -> None:
-        # The trip's process needs no job book, and shall know no password.
-        self._config = config.model_copy(update={"database": Database()})
+        self._config = config.model_dump(mode="json", include=_TABLES)
         self._limits, self._command = limits, tuple(command)
         self._child: _Child | None = None
 
@@ -57,7 +59,7 @@ class TripProcess:
         """Start the process, without waiting for its models."""
         if self._child is None:
             self._child = _Child.start(self._command)
-            self._child.channel.send("configuration", config=self._config.model_dump(mode="json"))
+            self._child.channel.send("configuration", config=self._config)
 
     def prepare(self, check: Callable[[], None]) -> None:
         """Wait until the models are loaded; start the process anew where it died.
@@ -223,6 +225,8 @@ class _Watch:
             raise TripMemoryError(self.stage, self._limits.memory_mib)
 
     def _died(self) -> TripDiedError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.process.wait(_LAST_BREATH_SECONDS)
         self._child.process.kill()  # where it only closed its end
         return TripDiedError(self.stage, self._child.how_it_ended())
 

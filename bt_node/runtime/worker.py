@@ -118,6 +118,6 @@ def _work(config: Config, trips: TripProcess, stopped: threading.Event) -> None:
         with pulse:
             stopped.wait()
     finally:
-        timetable.shutdown(wait=True)
+        timetable.stop()
         note_stopped(book, process, "worker")
         book.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from job_desk import LEASE, Desk, stored
+from job_desk import LEASE, QUIET, STALE, Desk, stored
 
 from bt_node.domain.errors import IllegalMoveError, LeaseLostError
 from bt_node.domain.result import EncodedObject, ResultKind
@@ -48,9 +48,10 @@ def test_a_heartbeat_keeps_the_job_and_silence_loses_it(desk: Desk):
     desk.clock.forward(LEASE - 1)
     assert desk.book.renew_lease(job.id, job.token, LEASE)
     desk.clock.forward(LEASE - 1)
-    assert desk.book.expire_leases(3) == []
-    desk.clock.forward(2)
-    assert desk.book.expire_leases(3) == [job.id]
+    seen = desk.lease(job.id)
+    assert desk.book.renew_lease(job.id, job.token, LEASE + 1)
+    assert not desk.book.expire_lease(seen, 3), "it was renewed since it was looked at"
+    assert desk.book.expire_lease(desk.lease(job.id), 3)
     assert desk.state(job.id) is JobState.READY
     assert not desk.book.renew_lease(job.id, job.token, LEASE)
 
@@ -58,7 +59,7 @@ def test_a_heartbeat_keeps_the_job_and_silence_loses_it(desk: Desk):
 def test_a_worker_that_lost_its_lease_can_write_nothing(desk: Desk):
     old = desk.run()
     desk.clock.forward(LEASE + 1)
-    desk.book.expire_leases(3)
+    assert desk.book.expire_lease(desk.lease(old.id), 3)
     new = desk.claim("worker-2")
     assert new.token > old.token
     for write in (
@@ -93,7 +94,7 @@ def test_a_job_whose_worker_keeps_dying_fails_with_the_stage_in_which_it_died(de
         assert job.attempt == attempt
         desk.book.note_stage(job.id, job.token, "convert", 2.5)
         desk.clock.forward(LEASE + 1)
-        assert desk.book.expire_leases(max_attempts=2) == [job_id]
+        assert desk.book.expire_lease(desk.lease(job_id), max_attempts=2)
     view = desk.book.view(job_id)
     assert (view["state"], view["code"]) == ("FAILED", "worker-lost")
     assert "worker-1 fell silent after stage convert in attempt 2 of 2" in view["reason"]
@@ -175,3 +176,49 @@ def test_a_stored_result_takes_the_facts_of_the_encoded_object():
     assert StoredResult.of(encoded, "results/1.2.dcm", "ff") == StoredResult(
         ResultKind.SR, "1.1", "1.2", "1.3", 901, "results/1.2.dcm", "ff"
     )
+
+
+def test_a_worker_lost_once_costs_no_pause_and_lost_again_costs_growing_ones(desk: Desk):
+    job_id = desk.make_ready()
+    for pause in (0, 60, 120):
+        desk.claim()
+        assert desk.book.expire_lease(desk.lease(job_id), max_attempts=9, pause_seconds=60.0)
+        if pause:
+            desk.clock.forward(pause - 1)
+            assert desk.book.claim("worker", LEASE) is None
+            desk.clock.forward(1)
+
+
+def test_a_job_handed_back_is_ready_and_its_attempt_does_not_count(desk: Desk):
+    job = desk.run()
+    desk.book.hand_back(job.id, job.token, "worker-stopping", "stopped")
+    view = desk.book.view(job.id)
+    assert (view["state"], view["code"], view["attempts"]) == ("READY", "worker-stopping", 0)
+    with pytest.raises(LeaseLostError):
+        desk.book.publish(job.id, job.token, NOTHING, [stored("1.9.1")], ["archive"])
+    assert desk.claim("worker-2").attempt == 1
+
+
+def test_a_clock_that_is_set_back_by_an_hour_delays_no_study(desk: Desk):
+    """What was written an hour ahead: arrival of images, open associations, pauses of runs and deliveries."""
+    sending = desk.publish(("1.9.1",), study="1.2.5")
+    paused = desk.run("1.2.4")
+    desk.book.finish(paused.id, paused.token, JobState.READY, "x", "y", NOTHING, retry_in_seconds=60)
+    receiving = desk.receive("1.2.3")
+    desk.clock.forward(-3600)
+    assert desk.book.sweep_complete(QUIET, STALE) == []
+    desk.book.mend_times(longest_pause=480, longest_delivery_pause=1800)
+    desk.clock.forward(QUIET)
+    assert desk.book.sweep_complete(QUIET, STALE) == [receiving]
+    desk.clock.forward(480 - QUIET)
+    assert {desk.claim().id, desk.claim().id} == {paused.id, receiving}
+    desk.clock.forward(1800 - 480)
+    assert [due.job_id for due in desk.book.due_deliveries("archive", 10)] == [sending]
+
+
+def test_times_that_are_no_further_than_they_may_be_stay(desk: Desk):
+    job = desk.run()
+    desk.book.finish(job.id, job.token, JobState.READY, "x", "y", NOTHING, retry_in_seconds=60)
+    before = desk.book.view(job.id)
+    desk.book.mend_times(longest_pause=60, longest_delivery_pause=1800)
+    assert desk.book.view(job.id) == before

@@ -51,7 +51,7 @@ def test_the_worker_claims_nothing_while_the_disk_is_full(tmp_path: Path, free: 
 
     config = Config(storage=Storage(spool=tmp_path, min_free_mib=2048))
     keeper = SimpleNamespace(sweep=None, complete=None, mend=None, retain=None)
-    work = build_timetable(config, Runner(), [], keeper).get_job("work").func
+    work = build_timetable(config, Runner(), [], keeper).action("work")
     free[0] = 10
     work()
     assert ran == []
