@@ -5,12 +5,16 @@ RUN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PEERS  := orthanc orthanc-dicomweb dcmtk postgresql dcm2niix pixelmed-apps default-jre-headless
 
-.PHONY: help demo test check peers bench viewer format clean
+
+AUDIT  := .venv-audit
+
+.PHONY: help demo test check audit peers bench viewer format clean
 
 help:
 	@echo "make demo    install, start a node and a fake PACS, send a phantom study, show what came back"
 	@echo "make peers   install the programs that the tests talk to (apt: $(PEERS))"
 	@echo "make test    linters, types, import contracts and the whole test suite"
+	@echo "make audit   known vulnerabilities of the pinned dependencies (needs pypi.org; not part of the tests)"
 	@echo "make viewer  OHIF in a browser draws our outlines in the right place (apt: chromium, npm)"
 	@echo "make bench   the figures of bench/README.md"
 
@@ -31,6 +35,12 @@ check: $(VENV)/.installed
 
 test: check
 	$(RUN)/pytest $(PYTEST_ARGS)
+
+# In an environment of its own, so that the node's stays as pinned. --strict: what could not be looked up is a failure.
+audit:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 peers:
 	$(SUDO) apt-get update -qq
@@ -54,4 +64,4 @@ format: $(VENV)/.installed
 	$(RUN)/ruff format .
 
 clean:
-	rm -rf $(VENV) var demo-output
+	rm -rf $(VENV) $(AUDIT) var demo-output
