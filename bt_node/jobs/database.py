@@ -22,6 +22,8 @@ WRITES = "bt_node_writes"
 # The running clock, not the time at which the transaction began: it may have waited for a lock since.
 _SERVER_TIME = text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
 
+_OLDEST_PROGRAM = text("SELECT oldest_program FROM schema_compatibility WHERE revision = :revision")
+
 Clock = Callable[[], float]
 
 
@@ -124,15 +126,27 @@ class Database:
         return float(connection.execute(_SERVER_TIME).scalar_one())
 
     def require_schema(self) -> None:
-        """Refuse to work on a database that has another schema than this program.
+        """Refuse to work on a database whose schema this program does not know.
+
+        A newer schema is fine where its migrations only added to what this program knows, and say so: during an
+        upgrade, programs of both versions work side by side.
 
         Raises:
-            SchemaError: it has none, or an older or newer one.
+            SchemaError: it has none, an older one, or a newer one that does not say so.
         """
         file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
         current = None if file and not Path(file).exists() else self._revision()
-        if current != SCHEMA_REVISION:
+        if current != SCHEMA_REVISION and not self._says_that_we_may(current):
             raise SchemaError(current, SCHEMA_REVISION)
+
+    def _says_that_we_may(self, current: str | None) -> bool:
+        if current is None or current < SCHEMA_REVISION:  # revisions are numbered
+            return False
+        with self.read() as tx:
+            if not tx.connection.dialect.has_table(tx.connection, "schema_compatibility"):
+                return False
+            oldest = tx.execute(_OLDEST_PROGRAM, revision=current).scalar_one_or_none()
+        return oldest is not None and oldest <= SCHEMA_REVISION
 
     def _revision(self) -> str | None:
         with self.read() as tx:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from bt_node.domain.states import DeliveryState, JobState
 
 # The newest file in alembic/versions; a test compares them.
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 
 _UID = String(64)  # PS3.5 9.1: at most 64 characters
 _AE_TITLE = String(16)
@@ -253,4 +253,12 @@ audit_exports = Table(
     metadata,
     Column("receiver", String(255), primary_key=True),
     Column("number", BigInteger, nullable=False),
+)
+
+# Which older programs may work on a newer schema: one row for each migration that only added something.
+schema_compatibility = Table(
+    "schema_compatibility",
+    metadata,
+    Column("revision", String(32), primary_key=True),
+    Column("oldest_program", String(32), nullable=False),
 )

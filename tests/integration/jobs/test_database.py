@@ -86,6 +86,44 @@ def test_a_database_of_a_newer_program_is_refused(url: str):
             tx.execute(text(f"UPDATE alembic_version SET version_num = '{SCHEMA_REVISION}'"))
 
 
+@pytest.mark.parametrize(("oldest_program", "may"), [(SCHEMA_REVISION, True), ("0001", True), ("9998", False)])
+def test_an_old_program_works_on_a_newer_schema_that_says_it_may(url: str, oldest_program: str, may: bool):
+    with Database(url).write() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        tx.execute(text("INSERT INTO schema_compatibility VALUES ('9999', :oldest)"), oldest=oldest_program)
+        # What the next version's migration added: a column with a default, and a table.
+        tx.execute(text("ALTER TABLE jobs ADD COLUMN of_tomorrow INTEGER NOT NULL DEFAULT 0"))
+    try:
+        if not may:
+            with pytest.raises(SchemaError, match="newer"):
+                open_book(url)
+            return
+        book = open_book(url)
+        book.record_instance(received("1.2.3", 1), "listener/1")
+        book.association_closed("listener/1")
+        book.sweep_complete(0, 300)
+        assert book.claim("old worker", 60) is not None
+        assert book.view("1.2.3")["state"] == "RUNNING"
+        assert book.verify_audit().problems == ()
+        book.close()
+    finally:
+        with Database(url).write() as tx:
+            tx.execute(text("ALTER TABLE jobs DROP COLUMN of_tomorrow"))
+            tx.execute(text("DELETE FROM schema_compatibility"))
+            tx.execute(text(f"UPDATE alembic_version SET version_num = '{SCHEMA_REVISION}'"))
+
+
+def test_a_program_refuses_the_schema_of_the_one_before_it(url: str):
+    with Database(url).write() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+    try:
+        with pytest.raises(SchemaError, match=r"has schema revision 0006.*Run `bt-node db upgrade`"):
+            open_book(url)
+    finally:
+        with Database(url).write() as tx:
+            tx.execute(text(f"UPDATE alembic_version SET version_num = '{SCHEMA_REVISION}'"))
+
+
 def test_times_come_from_the_database_and_are_seconds_since_1970(url: str):
     with Database(url).read() as tx:
         assert abs(tx.now - time.time()) < 5  # one machine here, so the clocks agree
