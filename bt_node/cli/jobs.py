@@ -10,6 +10,7 @@ import typer
 from bt_node.cli.compared import print_follow_up
 from bt_node.cli.completeness import print_completeness
 from bt_node.cli.context import CliState, print_json, print_table, state_of
+from bt_node.domain.priority import Priority
 from bt_node.domain.states import JobState
 
 app = typer.Typer(help="Show and steer jobs, one for each study.", no_args_is_help=True)
@@ -77,6 +78,23 @@ def retry(
         typer.echo(f"Job {number} is {state.value}.")
     if not moves:
         typer.echo("No job is FAILED.")
+
+
+@app.command("priority")
+def priority(
+    context: typer.Context,
+    job: JobArgument,
+    wanted: Annotated[Priority, typer.Argument(metavar="stat|high|routine", help="How urgent.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Let a job be analysed and sent before others, or in its turn again."""
+    book = state_of(context).open_book()
+    book.set_priority(book.view(job)["id"], wanted.value, actor())
+    view = book.view(job)
+    if as_json:
+        print_json(view)
+    else:
+        typer.echo(f"Job {view['id']} is {wanted.value}.")
 
 
 @app.command("cancel")

@@ -7,6 +7,7 @@ from datetime import date
 
 from bt_node.domain.audit import AuditEntry, AuditRecord
 from bt_node.domain.follow_up import FormerStudy
+from bt_node.domain.priority import Priority
 from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
 from bt_node.domain.role import Role
 from bt_node.domain.states import JobState
@@ -372,6 +373,12 @@ class JobBook(DeliveryBook):
             state = operator.retry(tx, job_id, actor)
             audit.note_decided(tx, job_id, actor, "retry")
             return state
+
+    def set_priority(self, job_id: int, priority: str, actor: str) -> None:
+        """Let a job be run and sent before others: "stat", "high" or "routine". The history says who wanted it."""
+        with self._database.write() as tx:
+            operator.set_priority(tx, job_id, Priority(priority), actor)
+            audit.note_decided(tx, job_id, actor, "priority")
 
     def assign(self, job_id: int, wanted: Mapping[Role, str], actor: str) -> JobState:
         """Note which series (SeriesInstanceUID) a person gives to roles, and take an ended job up again: READY.

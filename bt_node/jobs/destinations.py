@@ -17,7 +17,7 @@ _KEEP = text(
     "INSERT INTO destinations (destination, failures, next_attempt_at, detail) VALUES (:name, 0, 0, '')"
     " ON CONFLICT DO NOTHING"
 )
-_FOREVER_UNPROVEN = "acknowledged, but never proven to be kept: "
+_FOREVER_UNPROVEN = "never proven to be kept: "
 
 
 def take(tx: Transaction, name: str, courier: str, seconds: float) -> bool:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import update
+
 from bt_node.domain.errors import IllegalMoveError, InputsPurgedError
+from bt_node.domain.priority import Priority
 from bt_node.domain.states import ENDED_STATES, JobState
 from bt_node.jobs.completeness import accept_short_series
 from bt_node.jobs.database import Transaction
-from bt_node.jobs.moves import locked, move
+from bt_node.jobs.moves import locked, move, note_history
 from bt_node.jobs.outbox import DELIVERY_FAILED, queue_failed_again
+from bt_node.jobs.tables import jobs
 
 _RETRIED = "retried by an operator"
 _CANCELLED = "cancelled by an operator"
@@ -31,6 +35,16 @@ def retry(tx: Transaction, job_id: int, actor: str) -> JobState:
     reason = f"{_RETRIED}{accept_short_series(tx, job, actor)}"
     move(tx, job_id, state, JobState.READY, actor=actor, reason=reason, **anew)
     return JobState.READY
+
+
+def set_priority(tx: Transaction, job_id: int, priority: Priority, actor: str) -> None:
+    """Let a job go before others, or wait its turn again; see JobBook.set_priority."""
+    job = locked(tx, job_id)
+    if job.priority == priority.rank:
+        return
+    tx.execute(update(jobs).where(jobs.c.id == job_id).values(priority=priority.rank))
+    state = JobState(job.state)
+    note_history(tx, job_id, state, state, actor=actor, reason=f"priority set to {priority.value}")
 
 
 def cancel(tx: Transaction, job_id: int, actor: str) -> JobState:

@@ -195,7 +195,7 @@ class Courier:
                 self._book.record_kept(item, outcome.proof or Proof.UNPROVEN, _kept(outcome))
             case Answer.PROMISED:
                 wait = self._settings.proof_timeout_seconds
-                self._book.commitment_promised(transaction_uid, item, outcome.detail, wait)
+                self._book.commitment_promised(transaction_uid, item, f"acknowledged; {outcome.detail}", wait)
             case Answer.MISSING if item.proof_attempts + 1 >= _ASKED_OFTEN_ENOUGH:
                 logger.warning(
                     "job %d: %s acknowledged %s and does not have it: %s",

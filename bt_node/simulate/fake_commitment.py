@@ -77,7 +77,8 @@ class CommitmentDesk:
         report = Dataset()
         report.TransactionUID = asked.TransactionUID
         kept = self._kept()
-        stored, failed = [], []
+        stored: list[Dataset] = []
+        failed: list[Dataset] = []
         for item in asked.ReferencedSOPSequence:
             uid = str(item.ReferencedSOPInstanceUID)
             if uid in how.silent_about:

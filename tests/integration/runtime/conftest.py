@@ -1,5 +1,6 @@
 """The job book and spool of one node."""
 
 from node_bench import bench
+from orthanc import orthanc
 
-__all__ = ["bench"]
+__all__ = ["bench", "orthanc"]
