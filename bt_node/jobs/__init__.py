@@ -13,12 +13,14 @@ from bt_node.jobs.values import (
     UnansweredReport,
 )
 from bt_node.jobs.waiting import Patience
+from bt_node.jobs.wakeup import Ear
 
 __all__ = [
     "ArrivedSeries",
     "ClaimedJob",
     "Completeness",
     "DueDelivery",
+    "Ear",
     "HeldLease",
     "JobBook",
     "JobSummary",

@@ -10,6 +10,7 @@ from bt_node.domain.errors import IllegalMoveError, JobNotFoundError, LeaseLostE
 from bt_node.domain.states import JobState, is_legal
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.tables import history, jobs
+from bt_node.jobs.wakeup import tell
 
 # What a run found out belongs to its inputs; it goes when they change.
 FRESH_INPUTS: dict[str, Any] = {
@@ -54,6 +55,7 @@ def move(
     if moved.rowcount != 1:
         raise _refused(tx, job_id, target, token)
     note_history(tx, job_id, source, target, actor=actor, code=code, reason=reason)
+    tell(tx.connection, target)
 
 
 def note_history(

@@ -22,10 +22,15 @@ def upgrade_schema(url: str) -> None:
     Raises:
         BookUnavailableError: the database cannot be reached or written.
     """
+    upgrade_to(url, "head")
+
+
+def upgrade_to(url: str, revision: str) -> None:
+    """Bring the database up to one revision, which need not be the newest; raises as `upgrade_schema` does."""
     from alembic import command  # noqa: PLC0415 - 0.2 s
 
     with _connected(url) as connection:
-        command.upgrade(_settings(connection), "head")
+        command.upgrade(_settings(connection), revision)
 
 
 def downgrade_schema(url: str, revision: str) -> None:

@@ -15,6 +15,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from bt_node.config import Config
+from bt_node.domain.states import JobState
 from bt_node.receive.spool import Spool
 from bt_node.runtime.clock import local_time_of_day, utc_now
 from bt_node.runtime.clock_watch import ClockWatch
@@ -45,6 +46,7 @@ class Timetable:
             executors={"default": ThreadPoolExecutor(threads)},
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         )
+        self._takes_up: dict[JobState, tuple[str, ...]] = {}
         self._clock = clock or ClockWatch()
         self._stopped = threading.Event()
         self._guard = threading.Thread(target=self._watch_the_clock, name="clock-watch", daemon=True)
@@ -53,6 +55,10 @@ class Timetable:
         """One more round; an error in it is logged, and the next one tries again."""
         first = {"next_run_time": utc_now()} if at_once else {}
         self._scheduler.add_job(_safely(name, action), trigger, id=name, **first)
+
+    def wake(self, state: JobState, *names: str) -> None:
+        """These rounds take up jobs in this state; see `knock_for`."""
+        self._takes_up[state] = names
 
     def every(self, seconds: float, name: str, action: Callable[[], object], *, at_once: bool = False) -> None:
         """One more round, each so many seconds."""
@@ -67,6 +73,11 @@ class Timetable:
         """Have a round begin now; where it is going already, its end looks again."""
         with suppress(JobLookupError):
             self._scheduler.modify_job(name, next_run_time=utc_now())
+
+    def knock_for(self, state: JobState) -> None:
+        """A job is in this state now: have the rounds begin that take it up."""
+        for name in self._takes_up.get(state, ()):
+            self.knock(name)
 
     def start(self) -> None:
         """Begin."""
@@ -117,6 +128,9 @@ def build_timetable(
     timetable.every(times.reconcile_minutes * 60, "reconcile", housekeeper.mend, at_once=True)
     for courier in couriers:
         timetable.every(times.deliver_seconds, f"deliver to {courier.name}", courier.deliver_due)
+    timetable.wake(JobState.DELIVERING, *(f"deliver to {courier.name}" for courier in couriers))
+    if not times.cron:  # cron says when to begin; nobody else does
+        timetable.wake(JobState.READY, _WORK)
     timetable.every(_RETENTION_EVERY_SECONDS, "retention", housekeeper.retain)
     return timetable
 

@@ -13,7 +13,7 @@ from bt_node.domain.audit import AuditEvent, AuditRecord
 from bt_node.domain.proof import ProofWanted
 from bt_node.domain.study import Role
 from bt_node.infer.release import SegmenterManifest, read_release
-from bt_node.jobs import JobBook, open_book
+from bt_node.jobs import Ear, JobBook, open_book
 from bt_node.receive.spool import Spool
 from bt_node.runtime.alerts import note_stopped
 from bt_node.runtime.courier import Courier, CourierSettings
@@ -110,7 +110,9 @@ def _work(config: Config, trips: TripProcess, stopped: threading.Event) -> None:
     timetable = build_timetable(config, runner, build_couriers(config, book, spool), housekeeper, pulse.beat)
     if not runner.prepare():
         return
+    ear = Ear(config.database.url, timetable.knock_for)
     timetable.start()
+    ear.start()
     process = f"{socket.gethostname()}:{os.getpid()}"
     book.note_audit(AuditRecord(AuditEvent.STARTED, process, detail="worker"))
     logger.info("worker started")
@@ -118,6 +120,7 @@ def _work(config: Config, trips: TripProcess, stopped: threading.Event) -> None:
         with pulse:
             stopped.wait()
     finally:
+        ear.stop()
         timetable.stop()
         note_stopped(book, process, "worker")
         book.close()
