@@ -19,8 +19,8 @@ from pydicom.encaps import encapsulate
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.dsutils import encode
 
+from bench.trials.raw_peer import encoded
 from bt_node.receive import AllowedSource, Listener, ListenerSettings, Spool
 
 STUDY, SERIES = "1.2.826.0.1.42", "1.2.826.0.1.42.1"
@@ -90,14 +90,6 @@ def _copy(ds: Dataset) -> Dataset:
     from copy import deepcopy
 
     return deepcopy(ds)
-
-
-def encoded(ds: Dataset) -> bytes:
-    """The data set as it goes over the wire in its own transfer syntax."""
-    syntax = ds.file_meta.TransferSyntaxUID
-    data = encode(ds, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
-    assert data is not None
-    return data
 
 
 def save(ds: Dataset, path: Path) -> Path:

@@ -8,6 +8,8 @@ import socket
 import threading
 from collections import Counter
 
+import pydicom.config
+
 from bt_node.receive.admission import Rejection, admit
 from bt_node.receive.association import Association, Deadlines, Exchange, Who
 from bt_node.receive.command import Command
@@ -40,6 +42,8 @@ class Listener:
     def __init__(
         self, settings: ListenerSettings, spool: Spool, book: ReceiptBook, refused: Refused = lambda *_: None
     ) -> None:
+        # pydicom would warn of each wrong UID of a request, in the peer's words, and remember every warning for ever.
+        pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
         self._settings = settings
         self._spool = spool
         self._book = book

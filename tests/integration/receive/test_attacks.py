@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 from fakes.receipt_book import FakeReceiptBook
 from pydicom import dcmread, uid
-from raw_peer import (
+from receive_cases import encoded, mr_slice, running, wait_until
+
+from bench.trials.raw_peer import (
     RELEASE,
     associate_request,
     connect,
@@ -30,8 +32,6 @@ from raw_peer import (
     store_command,
     store_request,
 )
-from receive_cases import encoded, mr_slice, running, wait_until
-
 from bt_node import receive
 from bt_node.receive import command as cs
 from bt_node.receive.command import encode_command

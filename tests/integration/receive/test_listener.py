@@ -19,7 +19,6 @@ import pytest
 from fakes.receipt_book import FakeReceiptBook
 from pydicom import dcmread, uid
 from pynetdicom import AE, evt
-from raw_peer import raw_association, read_pdu, status_in, store_request
 from receive_cases import (
     NATIVE,
     SERIES,
@@ -35,6 +34,7 @@ from receive_cases import (
     wait_until,
 )
 
+from bench.trials.raw_peer import raw_association, read_pdu, status_in, store_request
 from bt_node.receive import AllowedSource, reconcile
 from bt_node.receive.errors import ListenError
 from bt_node.receive.negotiation import STORAGE_CLASSES, TRANSFER_SYNTAXES

@@ -10,18 +10,28 @@ from contextlib import contextmanager
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pynetdicom import build_context
+from pynetdicom.dsutils import encode
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     ImplementationClassUIDNotification,
     MaximumLengthNotification,
 )
-from receive_cases import encoded
 
 from bt_node.receive import command as cs
 from bt_node.receive.command import Value, decode_command, encode_command
 
 CONTEXT = 1
+
+
+def encoded(ds: Dataset) -> bytes:
+    """The data set as it goes over the wire in its own transfer syntax."""
+    syntax = ds.file_meta.TransferSyntaxUID
+    data = encode(ds, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
+    assert data is not None
+    return data
+
+
 RELEASE = struct.pack(">BxLL", 5, 4, 0)
 
 
@@ -71,9 +81,13 @@ def store_command(ds: Dataset, message: int = 1, **changed: Value) -> bytes:
 
 def store_request(ds: Dataset, message: int = 1, *, piece: int = 100_000, context: int = CONTEXT) -> bytes:
     """A whole C-STORE-RQ in P-DATA-TF PDUs."""
-    data = encoded(ds)
+    return in_pdus(store_command(ds, message), encoded(ds), piece=piece, context=context)
+
+
+def in_pdus(command: bytes, data: bytes, *, piece: int = 100_000, context: int = CONTEXT) -> bytes:
+    """A message in P-DATA-TF PDUs."""
     starts = range(0, len(data), piece)
-    return pdu(pdv(store_command(ds, message), command=True, context=context)) + b"".join(
+    return pdu(pdv(command, command=True, context=context)) + b"".join(
         pdu(pdv(data[start : start + piece], command=False, last=start == starts[-1], context=context))
         for start in starts
     )
