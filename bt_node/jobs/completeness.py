@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 
 from bt_node.domain.completeness import KnownGaps
+from bt_node.domain.priority import Priority
 from bt_node.domain.role import Assigned, Role
 from bt_node.domain.states import JobState
 from bt_node.jobs.database import Transaction
@@ -138,9 +139,14 @@ def write_down(
     if decided.complete:
         move(
             tx, job.id, JobState.RECEIVING, JobState.READY, actor=ACTOR, reason=decided.reason,
-            images_taken=job.images,
+            images_taken=job.images, priority=max(job.priority, _requested(decided.evidence)),
         )  # fmt: skip
     return decided.complete
+
+
+def _requested(evidence: Json) -> int:
+    """How urgent the headers call the study; a person's word for more stays."""
+    return Priority((evidence.get("looked") or {}).get("priority", Priority.ROUTINE)).rank
 
 
 def _put(tx: Transaction, job: Any, decided: Completeness) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from bt_node.assemble.completeness import Known, Rules, decide
 from bt_node.assemble.roles import choose_roles
 from bt_node.assemble.study import read_study
+from bt_node.assemble.urgency import requested_priority
 from bt_node.config import Roles
 from bt_node.convert.stack import stack_geometry
 from bt_node.deliver.inquire import ask_source
@@ -89,8 +90,9 @@ class Examiner:
     def _look(self, study: QuietStudy) -> Json:
         """Which sequences are there, and where slices lack. Read once for each number of images."""
         try:
-            assignment = choose_roles(read_study(self._paths(study.id)), self._site, study.assigned)
-            return _looked(assignment, self._needed)
+            paths = self._paths(study.id)
+            assignment = choose_roles(read_study(paths), self._site, study.assigned)
+            return _looked(assignment, self._needed) | {"priority": requested_priority(paths.values()).value}
         except BtNodeError as error:
             trouble = error.code
         except Exception as error:  # noqa: BLE001 - edge: the trip will meet the same and say what it is

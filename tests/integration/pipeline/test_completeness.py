@@ -144,6 +144,19 @@ def test_a_full_study_goes_on_as_soon_as_it_is_quiet_and_the_evidence_says_why(n
     assert SECRET not in str(node.view)
 
 
+@pytest.mark.parametrize(("said", "rank"), [("STAT", 2), ("high ", 1), ("LOW", 0), ("", 0)])
+def test_a_study_that_was_asked_for_urgently_is_urgent(node: Node, tmp_path: Path, said: str, rank: int) -> None:
+    """Requested Procedure Priority (0040,1003)."""
+    first = node.study[min(node.study)][0]
+    marked = pydicom.dcmread(first)
+    marked.add_new(0x00401003, "SH", said)
+    marked.save_as(tmp_path / "marked.dcm")
+    node.receive(tmp_path / "marked.dcm")
+    node.everything_but(first)
+    assert node.round(node.examiner(), QUIET) is JobState.READY
+    assert node.view["priority"] == rank
+
+
 def test_an_image_that_lacks_is_waited_for_and_when_it_comes_the_study_goes_on(node: Node, pacs: FakePacs) -> None:
     last = node.study[7][-1]  # the top slice: no gap tells of it
     examiner = node.examiner()
