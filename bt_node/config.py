@@ -385,7 +385,7 @@ class Models(_Table):
     folder: Path = Path("models")
     segmenter: Name = "bt-segmenter-0.2"
     classifier: Name = "bt-classifier-0.3"
-    brain: Name | Literal[""] = ""
+    brain: Name | Literal[""] = "bt-brain-0.1"
 
 
 class Device(_Table):

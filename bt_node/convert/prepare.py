@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from bt_node.convert.bias import without_shading
 from bt_node.convert.brainmask import check_plausible, find_brain, mask_of
+from bt_node.convert.fat import without_fat
 from bt_node.convert.intensity import zscore_inside
 from bt_node.convert.itk import itk_to_volume, one_itk_thread, resample, volume_to_itk
 from bt_node.convert.register import RegistrationReport, RigidMotion, head_mask, reference_report, register_all
@@ -84,9 +85,9 @@ def prepare(volumes: Mapping[Role, Volume], brain_probability: BrainProbability 
     check_plausible(brain)
     cut, brain = _crop_to_brain(heads, brain)
     even = _unshaded(cut, brain)
-    if brain_probability is None:
-        brain = without_rind(_normalised(even, brain), brain)
-        check_plausible(brain)
+    brain = without_fat(even, brain)
+    brain = without_rind(_normalised(even, brain), brain)
+    check_plausible(brain)
     return PreparedStudy(cut, brain, _as_volumes(_normalised(even, brain), brain.grid), reports)
 
 

@@ -81,7 +81,9 @@ class BrainFinder:
 
     def _channel(self, head: ImageArray, coarse: tuple[int, int, int]) -> Tensor:
         """One sequence averaged onto the coarse grid, as a multiple of its 99th percentile."""
-        fine = torch.from_numpy(np.ascontiguousarray(head, dtype=np.float32)).to(self.device)
+        fine = torch.from_numpy(
+            np.array(head, dtype=np.float32)
+        )  # a copy: torch wants to own what it may write.to(self.device)
         mean = functional.adaptive_avg_pool3d(fine[None, None], coarse)[0, 0].clamp(min=0)
         return scaled(mean)
 

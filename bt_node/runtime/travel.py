@@ -14,6 +14,7 @@ from bt_node.domain.result import EncodedObject
 from bt_node.domain.study import Role
 from bt_node.encode.not_answered import Unanswered, encode_not_answered
 from bt_node.encode.results import NodeIdentity
+from bt_node.infer.brain import load_brain_finder
 from bt_node.infer.classifier import load_classifier
 from bt_node.infer.device import choose_device, use_threads
 from bt_node.infer.release import read_release
@@ -46,6 +47,9 @@ def load_models(config: Config) -> Models:
     classifier = None
     if config.models.classifier:
         classifier = load_classifier(read_release(config.models.folder / config.models.classifier), device)
+    brain = None
+    if config.models.brain:
+        brain = load_brain_finder(read_release(config.models.folder / config.models.brain), device)
     logger.info("models loaded on %s", device)
     return Models(
         segmenter,
@@ -53,6 +57,7 @@ def load_models(config: Config) -> Models:
         require_all_roles=config.completeness.require_all_roles,
         site=config.roles,
         segment_on=tuple(Role(name) for name in config.results.segment_on),
+        brain=brain,
     )
 
 
