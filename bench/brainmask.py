@@ -2,6 +2,7 @@
 
     python -m bench.brainmask                                 phantom brains
     python -m bench.brainmask --data ../shared/data/segmentation [--cases 3]   BraTS cases in 2018's layout
+    … --classical                                         without the brain release: brightness and shape decide
 
 Each stripped brain is put into a head (`bt_node.simulate.wrap`) and taken out again by `bt_node.convert.prepare`, all
 but its registration: the sequences are aligned as made, and registration has figures of its own. The truth is what
@@ -19,6 +20,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +32,8 @@ from bt_node.convert.regrid import to_source_grid
 from bt_node.domain.errors import BtNodeError
 from bt_node.domain.geometry import Mask, Volume
 from bt_node.domain.study import Role
+from bt_node.infer.brain import BrainFinder, load_brain_finder
+from bt_node.infer.release import read_release
 from bt_node.simulate.phantom import brats_like
 from bt_node.simulate.tumour import TumourShape
 from bt_node.simulate.wrap import in_thick_slices, wrap_in_head
@@ -48,14 +52,14 @@ class Agreement:
     true_ml: float
 
 
-def agreement(volumes: Mapping[Role, Volume], truth: Mask) -> Agreement:
+def agreement(volumes: Mapping[Role, Volume], truth: Mask, brain: BrainFinder | None = None) -> Agreement:
     """The node's mask of a head against the true brain, on the truth's own grid.
 
     A head in which the node finds no plausible brain counts 0.
     """
     with mock.patch.object(preparation, "register_all", lambda _, others: {r: reference_report(r) for r in others}):
         try:
-            study = preparation.prepare(volumes)
+            study = preparation.prepare(volumes, brain.predict if brain else None)
         except BtNodeError as error:
             print(f"    refused: {error}")
             return Agreement(0.0, 0.0, 0.0, truth.volume_ml)
@@ -66,12 +70,18 @@ def agreement(volumes: Mapping[Role, Volume], truth: Mask) -> Agreement:
     return Agreement(dice, common / total, np.count_nonzero(found) / 1000, total / 1000)
 
 
-def measure(stripped: Mapping[Role, Volume], seed: int) -> dict[str, Agreement]:
+def shipped_brain_finder() -> BrainFinder:
+    """The newest brain release of the repository, on the processor."""
+    folder = max((Path(__file__).parents[1] / "models").glob("bt-brain-*"))
+    return load_brain_finder(read_release(folder), torch.device("cpu"))
+
+
+def measure(stripped: Mapping[Role, Volume], seed: int, brain: BrainFinder | None = None) -> dict[str, Agreement]:
     """One brain in one head: as 1 mm volumes, and as 5 mm slices."""
     head = wrap_in_head(stripped, seed=seed)
     return {
-        "1 mm": agreement(head.volumes, head.brain),
-        "5 mm slices": agreement(in_thick_slices(head.volumes), head.brain),
+        "1 mm": agreement(head.volumes, head.brain, brain),
+        "5 mm slices": agreement(in_thick_slices(head.volumes), head.brain, brain),
     }
 
 
@@ -103,12 +113,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of BraTS cases; default: phantom brains")
     parser.add_argument("--cases", type=int, help="only the first so many")
+    parser.add_argument("--classical", action="store_true", help="without the brain release")
     arguments = parser.parse_args()
+    brain = None if arguments.classical else shipped_brain_finder()
     print(describe_machine())
     results: dict[str, list[Agreement]] = {}
     for seed, (name, stripped) in enumerate(brains(arguments.data, arguments.cases), start=1):
         started = time.process_time()
-        for kind, found in measure(stripped, seed).items():
+        for kind, found in measure(stripped, seed, brain).items():
             results.setdefault(kind, []).append(found)
             print(f"{name:26} {kind:12} Dice {found.dice:.3f}  found {found.sensitivity:.3f}", flush=True)
         print(f"    {time.process_time() - started:.0f} CPU seconds", flush=True)

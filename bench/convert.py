@@ -5,6 +5,7 @@ the same run; the last lines have the ratios.
 
     python -m bench.convert              the phantom as it is (3 to 5.5 mm slices)
     python -m bench.convert --isotropic  the same head brought to 1 mm isotropic volumes first
+    … --classical                        without the brain release: brightness and shape find the brain
 
 CPU seconds are the figure to compare when other programs share the machine.
 """
@@ -24,6 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.brainmask import shipped_brain_finder
 from bench.machine import describe_machine
 from bench.rigid import by_simpleitk
 from bt_node.assemble.study import read_study
@@ -58,7 +60,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--isotropic", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--classical", action="store_true")
     arguments = parser.parse_args()
+    brain = None if arguments.classical else shipped_brain_finder().predict
     print(describe_machine())
     rows: dict[str, list[tuple[float, float]]] = {}
 
@@ -79,7 +83,7 @@ def main() -> None:
             timed("register FLAIR", lambda pair=pair: register(*pair, Role.FLAIR))
             with one_itk_thread:
                 timed("SimpleITK's default, FLAIR", lambda pair=pair: by_simpleitk(*pair))
-            study = timed("register, mask, regrid", lambda volumes=volumes: prepare(volumes))
+            study = timed("register, mask, regrid", lambda volumes=volumes: prepare(volumes, brain))
             three = np.repeat(study.brain.array[None].astype(np.float32), 3, axis=0)
             timed(
                 "three regions to the source grid",

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from bt_node.config import Completeness, Config
+from bt_node.config import Completeness, Config, Models
 from bt_node.runtime import travel
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("required", [True, False])
 def test_the_configuration_decides_whether_incomplete_studies_are_held(
     monkeypatch: pytest.MonkeyPatch, required: bool
 ) -> None:
-    for name in ("use_threads", "read_release", "load_segmenter", "load_classifier"):
+    for name in ("use_threads", "read_release", "load_segmenter", "load_classifier", "load_brain_finder"):
         monkeypatch.setattr(travel, name, lambda *_: None)
     config = Config(completeness=Completeness(require_all_roles=required))
     assert travel.load_models(config).require_all_roles is required
+
+
+@pytest.mark.parametrize(("name", "asked"), [("bt-brain-0.1", True), ("", False)])
+def test_the_brain_release_is_optional_and_the_trip_asks_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, asked: bool
+) -> None:
+    for loader in ("use_threads", "load_segmenter", "load_classifier"):
+        monkeypatch.setattr(travel, loader, lambda *_: None)
+    config = Config(models=Models(folder=REPOSITORY / "models", brain=name))
+    models = travel.load_models(config)
+    assert (models.brain_probability is not None) is asked
