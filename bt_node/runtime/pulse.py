@@ -7,6 +7,7 @@ answers: another account's process under this name does not count.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -50,11 +51,13 @@ class Pulse:
         self._socket: socket.socket | None = None
 
     def beat(self) -> None:
-        """Its work goes on."""
+        """Its work goes on. A systemd unit with WatchdogSec hears it too."""
         self._beaten_at = time.monotonic()
+        _tell_systemd("WATCHDOG=1")
 
     def __enter__(self) -> Self:
         self.beat()
+        _tell_systemd("READY=1")
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listening.bind(self._address)
@@ -95,6 +98,15 @@ class Pulse:
             return f"{STUCK} for {silent:.0f} s"
         note = self._note()
         return f"{ALIVE}, {note}" if note else ALIVE
+
+
+def _tell_systemd(word: str) -> None:
+    """sd_notify(3): one datagram, where a service manager of Type=notify listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as telling, contextlib.suppress(OSError):
+        telling.sendto(word.encode(), address.replace("@", "\0", 1) if address.startswith("@") else address)
 
 
 def ask(spool: Path, part: str) -> str | None:

@@ -12,12 +12,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tomllib
 from pathlib import Path
 
 import pytest
-
-from bt_node.config import load_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
@@ -69,14 +66,3 @@ def test_the_steps_of_the_dockerfile_give_a_node_that_passes_its_own_check(tmp_p
         [python, "-c", where], cwd=home, env=environment, capture_output=True, text=True, check=True
     )
     assert loaded.stdout.startswith(str(image)), "the replay must not borrow the package itself"
-
-
-def test_the_configuration_inside_the_compose_file_is_sound(tmp_path: Path) -> None:
-    text = (REPOSITORY / "compose.yaml").read_text(encoding="utf-8")
-    block = text.split("content: |\n")[1].split("\nvolumes:")[0]
-    embedded = "\n".join(line.removeprefix("      ") for line in block.splitlines())
-    tomllib.loads(embedded)
-    path = tmp_path / "config.toml"
-    path.write_text(embedded)
-    config = load_config(path, {})
-    assert config.destinations[0].ae_title == config.sources[0].ae_title == "ORTHANC"

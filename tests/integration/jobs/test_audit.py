@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import pytest
 from job_desk import Desk, received, refused
+from postgres import PostgresServer
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from bt_node.domain.audit import AuditEvent, AuditRecord, Outcome
 from bt_node.domain.errors import BookUnavailableError, IllegalMoveError
 from bt_node.domain.states import JobState
-from bt_node.jobs import JobBook, open_book
+from bt_node.jobs import JobBook, open_book, upgrade_schema
 from bt_node.jobs.database import Database, make_engine
 
 STUDY = "1.2.3"
@@ -202,3 +203,19 @@ def test_the_trail_goes_through_a_new_connection_unchanged(url: str, book: JobBo
     again.close()
     assert entry.record == record
     assert entry.number == 1
+
+
+def test_an_account_that_owns_nothing_can_add_to_the_trail_and_not_switch_off_its_guard(postgres: PostgresServer):
+    upgrade_schema(postgres.create_database("granted"))
+    rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO bt_node_app"
+    sequences = "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO bt_node_app"
+    audit_only = "REVOKE UPDATE, DELETE ON audit_trail FROM bt_node_app"
+    postgres.execute(f"CREATE ROLE bt_node_app LOGIN; {rights}; {sequences}; {audit_only}", "granted")
+    url = postgres.url("granted").replace("postgres@", "bt_node_app@")
+    book = open_book(url)
+    book.record_instance(received(STUDY, 1), "listener/1")
+    book.association_closed("listener/1")
+    assert (book.verify_audit().entries, book.verify_audit().problems) == (1, ())
+    with pytest.raises(DatabaseError, match="must be owner|permission denied"):
+        tamper(url, "DELETE FROM audit_trail")
+    book.close()

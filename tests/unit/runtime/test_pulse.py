@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -67,3 +68,17 @@ def test_the_command_says_who_runs_and_ends_with_a_code(tmp_path: Path):
     with Pulse(tmp_path / "spool", "listener"):
         assert health("listener") == (0, "listener: alive\n")
         assert health() == (1, "listener: alive\nworker: does not run here\n")
+
+
+@pytest.mark.parametrize("name", ["{tmp}/notify", "@bt-node-test-{pid}"])
+def test_systemd_is_told_that_it_is_ready_and_that_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    address = name.format(tmp=tmp_path, pid=os.getpid())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address.replace("@", "\0", 1) if address.startswith("@") else address)
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        with Pulse(tmp_path, "worker") as beating:
+            beating.beat()
+        assert [manager.recv(100) for _ in range(3)] == [b"WATCHDOG=1", b"READY=1", b"WATCHDOG=1"]
