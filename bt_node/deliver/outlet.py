@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bt_node.deliver.peer import EchoOutcome, OutgoingFile, Peer
-from bt_node.deliver.prove import CommitmentDesk, prove
+from bt_node.deliver.prove import CommitmentDesk, offered, prove
 from bt_node.deliver.send import echo, send
 from bt_node.domain.proof import Proof, ProofOutcome, Reference
 from bt_node.domain.result import SendOutcome
@@ -33,6 +33,9 @@ class Outlet(Protocol):
 
     def check(self) -> EchoOutcome:
         """Does it answer us?"""
+
+    def offers(self) -> tuple[Proof, ...]:
+        """By which ways it can be asked now."""
 
 
 class DimseOutlet:
@@ -62,3 +65,7 @@ class DimseOutlet:
     def check(self) -> EchoOutcome:
         """C-ECHO."""
         return echo(self._peer, self._calling_ae_title, self._timeout_s)
+
+    def offers(self) -> tuple[Proof, ...]:
+        """By negotiation."""
+        return offered(self._peer, self._calling_ae_title, self._timeout_s)

@@ -70,6 +70,17 @@ def prove(
         return _all(references, Answer.UNREACHABLE, None, f"no association: {trouble}"), ""
 
 
+def offered(peer: Peer, calling_ae_title: str, timeout_s: float) -> tuple[Proof, ...]:
+    """The ways to ask that a destination accepts, by negotiation alone; none where there is no association."""
+    contexts = [build_context(sop_class) for sop_class in _SOP_CLASS.values()]
+    try:
+        with associate(peer, calling_ae_title, contexts, timeout_s) as association:
+            accepted = {str(context.abstract_syntax) for context in association.accepted_contexts}
+    except NoAssociationError:
+        return ()
+    return tuple(way for way, sop_class in _SOP_CLASS.items() if sop_class in accepted)
+
+
 def _ask(
     association: Association,
     references: Sequence[Reference],

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bt_node.config import Config
+from bt_node.config import Config, Destination
 from bt_node.deliver.outlet import DimseOutlet, Outlet
 from bt_node.domain.errors import BtNodeError
+from bt_node.domain.proof import Proof
 from bt_node.infer.release import read_release, verify_weights
 from bt_node.jobs import open_book, schema_revision
 from bt_node.runtime.outlets import build_outlet
@@ -45,7 +46,8 @@ def run_checks(config: Config, config_file: Path | None = None) -> Iterator[Chec
     if config.follow_up.enabled:
         yield _try("follow-up key", lambda: check_key(config.follow_up.key_file))
     for target in config.destinations:
-        yield _asked(f"destination {target.name}", lambda target=target: build_outlet(config, target))  # type: ignore[misc]
+        asked = _asked(f"destination {target.name}", lambda target=target: build_outlet(config, target))  # type: ignore[misc]
+        yield _with_proof(asked, config, target)
     for title, peer in sources_to_ask(config).items():
         outlet = DimseOutlet(peer, config.listener.ae_title, config.delivery.timeout_seconds)
         yield _asked(f"source {title}", lambda outlet=outlet: outlet)  # type: ignore[misc]
@@ -95,3 +97,16 @@ def _asked(name: str, outlet: Callable[[], Outlet]) -> CheckResult:
         return CheckResult(name, ok=False, detail=str(error))
     outcome = asked.check()
     return CheckResult(name, outcome.ok, f"{asked.address}: {outcome.detail}")
+
+
+def _with_proof(asked: CheckResult, config: Config, target: Destination) -> CheckResult:
+    """Whether a destination that answers can show that it keeps what it takes, where that is asked of it."""
+    if not asked.ok or target.proof == "none":
+        return asked
+    offers = build_outlet(config, target).offers()
+    if target.proof == "auto":
+        words = f"proof by {offers[0].value}" if offers else "it offers no proof, results will be unproven"
+        return replace(asked, detail=f"{asked.detail}; {words}")
+    ok = Proof(target.proof) in offers
+    words = f"proof by {target.proof}" if ok else f'but proof = "{target.proof}" is not offered'
+    return replace(asked, ok=ok, detail=f"{asked.detail}; {words}")

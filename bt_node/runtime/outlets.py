@@ -18,7 +18,8 @@ def build_outlet(config: Config, target: Destination) -> Outlet:
     timeout_s = config.delivery.timeout_seconds
     if target.url:
         # With it comes an HTTP library, which a node without such a destination need not load.
-        from bt_node.deliver.stow import StowOutlet, WebAccess  # noqa: PLC0415
+        from bt_node.deliver.stow import StowOutlet  # noqa: PLC0415
+        from bt_node.deliver.web_access import WebAccess  # noqa: PLC0415
 
         return StowOutlet(target.url, WebAccess(target.token_file, target.login_file, tls), timeout_s)
     return DimseOutlet(Peer(target.ae_title, target.host, target.port, tls), config.listener.ae_title, timeout_s)

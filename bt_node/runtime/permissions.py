@@ -60,6 +60,9 @@ def _secrets(config: Config, config_file: Path | None) -> Iterator[tuple[str, Pa
     for target in config.destinations:
         if target.tls and target.tls.private_key:
             yield f"The private key for {target.name}", Path(target.tls.private_key)
+        for secret in (target.token_file, target.login_file):
+            if secret:
+                yield f"The credentials for {target.name}", secret
 
 
 def _holds_password(config_file: Path) -> bool:

@@ -24,7 +24,8 @@ from bt_node.config import PeerTls
 from bt_node.deliver.peer import EchoOutcome
 from bt_node.deliver.prove import CommitmentDesk
 from bt_node.deliver.send import OutgoingFile
-from bt_node.deliver.stow import StowOutlet, WebAccess
+from bt_node.deliver.stow import StowOutlet
+from bt_node.deliver.web_access import WebAccess
 from bt_node.domain.errors import OutletError
 from bt_node.domain.proof import Answer, Proof, Reference
 from bt_node.runtime.tls import peer_context
