@@ -1,91 +1,21 @@
-"""A real PostgreSQL for tests: a cluster of its own in a temporary folder, on a Unix socket, stopped at the end.
+"""A real PostgreSQL for tests: one cluster for the session, stopped at the end.
 
 Use the session-wide fixture by importing it into a folder's conftest.py (`from postgres import postgres`).
 """
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
-_DEBIAN_BINARIES = Path("/usr/lib/postgresql")  # Debian keeps initdb and pg_ctl off the PATH
-# Nothing here must survive a power cut, so it need not wait for the disk.
-_SETTINGS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_connections=100"
+from bench.trials.cluster import PostgresServer, find_initdb, running_cluster
 
-
-@dataclass(frozen=True)
-class PostgresServer:
-    """A running cluster whose superuser needs no password on its socket."""
-
-    folder: Path
-
-    def url(self, database: str = "postgres") -> str:
-        """The URL of a database, as an administrator writes it into config.toml."""
-        return f"postgresql://postgres@/{database}?host={self.folder}"
-
-    def create_database(self, name: str) -> str:
-        """Make an empty database; returns its URL."""
-        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        self.execute(f'CREATE DATABASE "{name}"')
-        return self.url(name)
-
-    def execute(self, statement: str, database: str = "postgres") -> None:
-        """Run one statement outside any transaction."""
-        with psycopg.connect(self.url(database), autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
-
-
-def _beside(initdb: str) -> str:
-    return str(Path(initdb).resolve().parent / "pg_ctl")
-
-
-def _find_initdb(peer: Callable[[str], str]) -> str:
-    newest_first = sorted(_DEBIAN_BINARIES.glob("*/bin/initdb"), key=lambda path: -int(path.parts[-3]))
-    return str(newest_first[0]) if newest_first else peer("initdb")
-
-
-def _account() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root, so root runs it as somebody else."""
-    if os.geteuid() != 0:
-        return {}
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    user = pwd.getpwnam("postgres" if "postgres" in known else "nobody")
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+__all__ = ["PostgresServer", "postgres"]
 
 
 @pytest.fixture(scope="session")
 def postgres(peer: Callable[[str], str]) -> Iterator[PostgresServer]:
     """One cluster for the session; skips (or fails, see `peer`) when it is not installed."""
-    initdb = _find_initdb(peer)
-    account = _account()
-    # Not pytest's folder: it is closed to other accounts, and too long for the name of a socket.
-    folder = Path(tempfile.mkdtemp(prefix="bt-node-pg-"))
-    if account:
-        os.chown(folder, account["user"], account["group"])
-
-    def call(program: str, *arguments: str) -> None:
-        command = [program, "-D", str(folder / "data"), *arguments]
-        log = (folder / "programs.log").open("ab")  # a pipe would stay open in the server that pg_ctl leaves behind
-        with log:
-            done = subprocess.run(command, stdout=log, stderr=log, cwd=folder, timeout=120, check=False, **account)
-        assert done.returncode == 0, (folder / "programs.log").read_text()
-
-    try:
-        call(initdb, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
-        call(_beside(initdb), "start", "-w", "-l", str(folder / "server.log"), "-o", f"-k {folder} {_SETTINGS}")
-        try:
-            yield PostgresServer(folder)
-        finally:
-            call(_beside(initdb), "stop", "-m", "fast")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_cluster(find_initdb(peer)) as server:
+        yield server

@@ -1,12 +1,13 @@
 """A trip process without models: two small objects for each study, the same for the same images, in milliseconds.
 
 Given to `run_worker` as `trip_command` by tests and trials of everything around the models. A file
-`<folder of the spool>/behaviour/<job number>` makes the trip of that job misbehave: `hang`, `crash` (segmentation
-fault), `eat` (memory), `exit`, `refuse`, or `sleep SECONDS` in each stage.
+`behaviour/<job number>` beside the spool makes the trip of that job misbehave: `hang`, `crash` (segmentation fault),
+`eat` (memory), `exit`, `refuse`, or `sleep SECONDS` in each stage; `behaviour/default` is for all others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -67,10 +68,10 @@ class FastTrips:
         return Arrival(RunRecord(timings_s=timings), results_of(journey))
 
     def _word(self, job_id: int) -> str:
-        try:
-            return (self._behaviour / str(job_id)).read_text().strip()
-        except FileNotFoundError:
-            return ""
+        for name in (str(job_id), "default"):
+            with contextlib.suppress(FileNotFoundError):
+                return (self._behaviour / name).read_text().strip()
+        return ""
 
 
 def misbehave(word: str) -> None:

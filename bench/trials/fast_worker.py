@@ -31,9 +31,10 @@ POINTS: dict[str, type] = {
     "publish": JobBook,
     "due_deliveries": JobBook,
     "record_delivery": JobBook,
+    "record_kept": JobBook,
     "settle_deliveries": JobBook,
 }
-_ALWAYS = ("note_stage", "record_delivery")
+_ALWAYS = ("note_stage", "record_delivery", "record_kept")
 
 
 def arm(point: str, times: int, marks: Path) -> None:

@@ -87,6 +87,7 @@ class Worker:
     node: NodeProcess
     environment: Mapping[str, str] = field(default_factory=dict)
     lease_seconds: float = LEASE_SECONDS
+    place: int = 1  # which of the workers of this node
     deaths: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -97,6 +98,16 @@ class Worker:
             environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **self.environment}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         return self
+
+    @property
+    def lives(self) -> bool:
+        """It runs."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def is_up(self) -> bool:
+        """It said that it works; of several at one node, that many said so."""
+        return self.node.log_path.read_text().count("worker started") >= self.place
 
     def revive(self) -> None:
         """Start it again where it died."""

@@ -209,6 +209,14 @@ class JobBook(DeliveryBook):
         with self._database.write() as tx:
             return safekeeping.make_again(tx, job_id, damaged)
 
+    def settle_all(self) -> list[int]:
+        """Settle jobs in delivery whose deliveries are all over, because a courier died before it could.
+
+        Nothing of theirs is due any more, so no courier would ever look at them again. Returns the jobs moved.
+        """
+        with self._database.write() as tx:
+            return safekeeping.settle_all(tx)
+
     def unrecorded_results(self, job_id: int, paths: Collection[str]) -> set[str]:
         """Those of the job's result files that no result names; none while the job runs."""
         with self._database.read() as tx:

@@ -10,6 +10,7 @@ from sqlalchemy import and_, or_, select
 from bt_node.domain.states import DeliveryState, JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import locked, move
+from bt_node.jobs.outbox import settle
 from bt_node.jobs.review import RESULT_HELD
 from bt_node.jobs.tables import deliveries, instances, jobs, results
 from bt_node.jobs.values import WaitingResult
@@ -76,6 +77,22 @@ def make_again(tx: Transaction, job_id: int, damaged: Sequence[str]) -> bool:
         tx, job_id, JobState(job.state), JobState.READY, actor=ACTOR, code=RESULT_DAMAGED, reason=reason, **anew
     )  # fmt: skip
     return True
+
+
+def settle_all(tx: Transaction) -> list[int]:
+    """Settle jobs in delivery whose deliveries are all over; see JobBook.settle_all."""
+    still_open = select(deliveries.c.result_id).where(
+        deliveries.c.result_id == results.c.id,
+        results.c.job_id == jobs.c.id,
+        results.c.superseded_at.is_(None),
+        deliveries.c.state.in_((DeliveryState.PENDING, DeliveryState.SENT)),
+    )
+    over = select(jobs.c.id).where(jobs.c.state == JobState.DELIVERING, ~still_open.exists())
+    return [
+        job_id
+        for job_id in tx.execute(over.order_by(jobs.c.id)).scalars().all()
+        if settle(tx, job_id) is not JobState.DELIVERING
+    ]
 
 
 def named(uids: Sequence[str]) -> str:

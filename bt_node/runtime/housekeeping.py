@@ -31,6 +31,8 @@ class Housekeeper:
                 logger.warning("job %d: its worker is gone", lease.job_id)
         longest = times.retry_pause_seconds * 2**times.max_attempts
         self._book.mend_times(longest, delivery.max_pause_seconds)
+        for job_id in self._book.settle_all():
+            logger.warning("job %d: its deliveries were over, and nobody had said so", job_id)
         for job_id in self._book.reopen_changed():
             logger.info("job %d: new images arrived, opened again", job_id)
 

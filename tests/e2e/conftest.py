@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from orthanc import orthanc
+from postgres import postgres
 
 from bt_node.domain.states import ENDED_STATES, JobState
 from bt_node.jobs import open_book
 from bt_node.simulate.node_process import NodeProcess
 from bt_node.simulate.phantom import PhantomStudy, make_phantom
 
-__all__ = ["orthanc"]
+__all__ = ["orthanc", "postgres"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "models"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.trials import worker_kills
+from bench.trials import postgres_restarts, worker_kills
+from bench.trials.cluster import PostgresServer
 from bench.trials.harness import (
     LEASE_SECONDS,
     TITLE,
@@ -55,6 +56,15 @@ def test_a_worker_killed_where_results_are_kept_or_sent_loses_nothing_and_double
     points = ("store_result:after", "record_delivery:before")
     outcome = worker_kills.run(tmp_path, points, times=1)
     assert outcome.deaths == dict.fromkeys(points, 1)
+    assert outcome.verdict.problems == ()
+
+
+@pytest.mark.timeout(300)
+def test_a_postgresql_that_is_restarted_under_load_loses_nothing_and_doubles_nothing(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Twenty restarts, three workers, two listeners: python -m bench.trials.postgres_restarts."""
+    outcome = postgres_restarts.run(tmp_path, postgres, restarts=2, workers=2, listeners=2, studies=6)
     assert outcome.verdict.problems == ()
 
 

@@ -139,6 +139,17 @@ def test_what_every_destination_has_needs_no_file(bench: Bench, reconciler: Reco
     assert bench.book.view(job_id)["state"] == before
 
 
+def test_a_delivery_that_was_over_when_its_courier_died_is_settled(bench: Bench) -> None:
+    """Nothing of it is due any more, so no courier would look at the job again."""
+    job_id, _ = publish(bench)
+    assert bench.book.settle_all() == [], "it is not over"
+    taken = SendOutcome("2.25.1", 0, delivered=True, detail="")
+    bench.book.record_delivery(job_id, "pacs", taken, None, give_up=False)
+    assert bench.book.due_deliveries("pacs", 10) == []
+    assert bench.book.settle_all() == [job_id]
+    assert state(bench, job_id) == (JobState.DONE, "")
+
+
 def test_results_encoded_but_never_recorded_are_removed_once_nobody_can_record_them(
     bench: Bench, reconciler: Reconciler
 ) -> None:
