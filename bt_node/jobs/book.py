@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from bt_node.domain.audit import AuditEntry, AuditRecord
+from bt_node.domain.errors import InstanceConflictError
 from bt_node.domain.follow_up import FormerStudy
 from bt_node.domain.priority import Priority
 from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
@@ -78,8 +79,16 @@ class JobBook(DeliveryBook):
         Raises:
             InstanceConflictError: a different object (another digest) has this SOPInstanceUID.
         """
+        [conflict] = self.record_instances([(instance, association)])
+        if conflict is not None:
+            raise conflict
+
+    def record_instances(
+        self, received: Sequence[tuple[ReceivedInstance, str]]
+    ) -> list[InstanceConflictError | None]:
+        """`record_instance` of several with their associations in one transaction; for each its conflict, or None."""
         with self._database.write() as tx:
-            receipts.record_instance(tx, instance, association)
+            return receipts.record_instances(tx, received)
 
     def note_refusal(self, refusal: Refusal) -> None:
         """Note a C-STORE that was answered with a failure status."""

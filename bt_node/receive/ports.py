@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from bt_node.domain.errors import InstanceConflictError
 from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
 
 
@@ -26,6 +27,11 @@ class ReceiptBook(Protocol):
         Raises:
             InstanceConflictError: the SOPInstanceUID is recorded with another digest.
         """
+
+    def record_instances(
+        self, received: Sequence[tuple[ReceivedInstance, str]]
+    ) -> Sequence[InstanceConflictError | None]:
+        """`record_instance` of several with their associations, all or none; for each its conflict, or None."""
 
     def note_refusal(self, refusal: Refusal) -> None:
         """Note a C-STORE that was answered with a failure status."""

@@ -21,6 +21,7 @@ from bt_node.receive.incoming import Incoming
 from bt_node.receive.negotiation import MR_IMAGES, STORAGE_CLASSES
 from bt_node.receive.part10 import StoredFile, encode_file_meta, read_stored_file
 from bt_node.receive.ports import ReceiptBook
+from bt_node.receive.recorder import GroupRecorder
 from bt_node.receive.sameness import Encoded, same_object
 from bt_node.receive.spool import Spool, instance_path
 from bt_node.receive.uids import is_safe_uid
@@ -94,6 +95,7 @@ class StoreScp:
     def __init__(self, spool: Spool, book: ReceiptBook) -> None:
         self._spool = spool
         self._book = book
+        self._recorder = GroupRecorder(book)
         # One instance must not be checked and written by two associations at once; others need not wait for it.
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
@@ -197,7 +199,7 @@ class StoreScp:
 
     def _record(self, instance: ReceivedInstance, association: str) -> None:
         try:
-            self._book.record_instance(instance, association)
+            self._recorder.record(instance, association)
         except InstanceConflictError as error:
             raise DifferentObjectError from error
         except Exception as error:

@@ -124,6 +124,26 @@ class ReceiptBookContract:
     def test_a_report_on_an_unknown_transaction_is_harmless(self, book):
         book.commitment_reported("1.2.3", "ARCHIVE", [("1.2", "1.2.3.4")], [("1.2", "1.2.3.5", 0x0112)])
 
+    def test_several_are_recorded_at_once_and_each_has_its_own_conflict(self, book):
+        book.record_instance(instance(1), "listener/1")
+        book.association_closed("listener/1")
+        other, elsewhere = instance(1, digest="f" * 64), instance(1, "1.2.9", digest="e" * 64)
+        elsewhere = replace(elsewhere, sop_instance_uid=instance(1).sop_instance_uid)
+        several = [
+            (instance(2), "listener/2"),
+            (other, "listener/2"),
+            (elsewhere, "listener/2"),
+            (instance(3), "listener/3"),
+        ]
+        conflicts = book.record_instances([*several, (instance(2), "listener/4")])
+        assert [type(each) for each in conflicts] == [
+            type(None), InstanceConflictError, InstanceConflictError, type(None), type(None),
+        ]  # fmt: skip
+        assert book.known_digest(instance(1).sop_instance_uid) == instance(1).digest
+        assert all(book.known_digest(instance(n).sop_instance_uid) == instance(n).digest for n in (2, 3))
+        assert self.open_studies(book) == {STUDY}, "what is in conflict opens no study"
+        assert book.record_instances([]) == []
+
     def test_many_threads_may_record_at_once(self, book):
         def send(association: int) -> None:
             for number in range(10):

@@ -39,6 +39,18 @@ class FakeReceiptBook:
                 raise InstanceConflictError(instance.sop_instance_uid)
             self.open.add((association, kept.study_instance_uid))
 
+    def record_instances(
+        self, received: Sequence[tuple[ReceivedInstance, str]]
+    ) -> list[InstanceConflictError | None]:
+        conflicts: list[InstanceConflictError | None] = []
+        for instance, association in received:
+            try:
+                self.record_instance(instance, association)
+                conflicts.append(None)
+            except InstanceConflictError as conflict:
+                conflicts.append(conflict)
+        return conflicts
+
     def note_refusal(self, refusal: Refusal) -> None:
         with self._answering():
             self.refusals.append(refusal)
