@@ -33,6 +33,7 @@ def explain(context: typer.Context, job: JobArgument, as_json: JsonOption = Fals
     view = book.view(job)
     shown = ("id", "study_instance_uid", "waiting_for", "completeness")
     explained: dict[str, Any] = {key: view[key] for key in shown}
+    book.note_read(view["id"], actor(), "headers, jobs explain")
     try:
         explained |= {"source": "headers", **_explained(state, _study(state, book, view), view)}
     except (SpoolFileMissingError, InputsPurgedError) as gone:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from bt_node.cli.main import app
+from bt_node.domain.audit import AuditEvent
 from bt_node.domain.errors import SyslogError
 from bt_node.jobs.database import make_engine
 
@@ -36,6 +37,13 @@ def test_the_list_says_who_decided_what_and_that_it_was_read(audit):
     assert (decided["event"], decided["actor"], decided["detail"]) == ("person-decided", "cli:ann", "cancel")
     assert read["event"] == "audit-trail-read"
     assert "cancel" in audit("list").stdout
+
+
+def test_a_person_who_has_the_headers_read_is_told_of(audit, bench: Bench, tmp_path: Path):
+    CliRunner().invoke(app, ["--config", str(tmp_path / "config.toml"), "jobs", "explain", "1"])
+    read = bench.book.latest_audit_entries(1)[0].record
+    assert (read.event, dict(read.studies)) == (AuditEvent.ACCESSED, {"1.2.3": 1})
+    assert read.actor.startswith("cli:")
 
 
 def test_a_whole_trail_is_said_to_be_whole_and_gives_its_anchor(audit):

@@ -216,6 +216,6 @@ def test_an_account_that_owns_nothing_can_add_to_the_trail_and_not_switch_off_it
     book.record_instance(received(STUDY, 1), "listener/1")
     book.association_closed("listener/1")
     assert (book.verify_audit().entries, book.verify_audit().problems) == (1, ())
-    with pytest.raises(DatabaseError, match="must be owner|permission denied"):
+    with pytest.raises(DatabaseError, match=r"must be owner|permission denied"):
         tamper(url, "DELETE FROM audit_trail")
     book.close()
