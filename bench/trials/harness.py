@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,13 @@ class Worker:
     node: NodeProcess
     environment: Mapping[str, str] = field(default_factory=dict)
     lease_seconds: float = LEASE_SECONDS
+    inside: Sequence[str] = ()  # what the command begins with, to run elsewhere
     place: int = 1  # which of the workers of this node
     deaths: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Worker:
-        command = [sys.executable, str(_WORKER), str(self.node.config_path), str(self.lease_seconds)]
+        command = [*self.inside, sys.executable, str(_WORKER), str(self.node.config_path), str(self.lease_seconds)]
         paths = os.pathsep.join([str(_REPOSITORY), os.environ.get("PYTHONPATH", "")])
         with self.node.log_path.open("ab") as log:
             environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **self.environment}

@@ -18,6 +18,14 @@ from bt_node.jobs.tables import SCHEMA_REVISION
 
 _BUSY_SECONDS = 30
 WRITES = "bt_node_writes"
+# Who is cut off, or whose machine is gone, answers nothing at all; the kernel would wait for a quarter of an hour.
+_PATIENCE = {
+    "connect_timeout": 10,  # s
+    "tcp_user_timeout": 20_000,  # ms without acknowledgement of what was sent
+    "keepalives_idle": 10,  # s, for what only listens
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 # The running clock, not the time at which the transaction began: it may have waited for a lock since.
 _SERVER_TIME = text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
@@ -47,12 +55,17 @@ def normalised(url: str) -> URL:
     return parsed
 
 
+def patience(url: URL) -> dict[str, Any]:
+    """How long PostgreSQL's client waits for a network that swallows everything: what the URL does not say itself."""
+    return {name: seconds for name, seconds in _PATIENCE.items() if name not in url.query}
+
+
 def make_engine(url: str) -> Engine:
     """An engine that waits for locks instead of failing, and survives a power cut once a commit has returned."""
     parsed = normalised(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(
-            parsed, pool_size=10, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10}
+            parsed, pool_size=10, pool_pre_ping=True, hide_parameters=True, connect_args=patience(parsed)
         )
     engine = create_engine(
         parsed, pool_size=10, max_overflow=40, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS}

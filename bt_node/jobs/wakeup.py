@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from bt_node.domain.states import JobState
-from bt_node.jobs.database import normalised
+from bt_node.jobs.database import normalised, patience
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Ear:
     def __init__(self, url: str, told: Told) -> None:
         parsed = normalised(url)
         self._url = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._patience = patience(parsed)
         self._told, self._stopped = told, threading.Event()
         self._listening = threading.Event()
         self._thread: threading.Thread | None = None
@@ -66,7 +67,7 @@ class Ear:
         pause = 1.0
         while not self._stopped.is_set():
             try:
-                with psycopg.connect(self._url, autocommit=True, connect_timeout=10) as connection:
+                with psycopg.connect(self._url, autocommit=True, **self._patience) as connection:
                     connection.execute(f"LISTEN {_CHANNEL}")
                     self._listening.set()
                     pause = 1.0

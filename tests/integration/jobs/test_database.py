@@ -15,7 +15,7 @@ from sqlalchemy import inspect, text
 
 from bt_node.domain.errors import BookUnavailableError, SchemaError
 from bt_node.jobs import downgrade_schema, open_book, schema_revision, upgrade_schema
-from bt_node.jobs.database import Database, make_engine
+from bt_node.jobs.database import Database, make_engine, normalised, patience
 from bt_node.jobs.tables import SCHEMA_REVISION, metadata
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -173,6 +173,13 @@ def test_a_server_that_is_down_is_said_without_the_password():
         open_book("postgresql://node:geheim@127.0.0.1:1/book")
     assert "refused" in str(caught.value)
     assert "geheim" not in str(caught.value)
+
+
+def test_a_network_that_swallows_everything_is_not_waited_for_unless_the_url_says_so():
+    assert patience(normalised("postgresql://db/book"))["tcp_user_timeout"] == 20_000
+    own = patience(normalised("postgresql://db/book?tcp_user_timeout=90000"))
+    assert "tcp_user_timeout" not in own
+    assert own["connect_timeout"] == 10
 
 
 def test_a_database_file_that_is_no_database_is_said_so(tmp_path: Path):
