@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class Commitment:
         status: answer to the N-ACTION; anything but success promises nothing.
         reason: Failure Reason for every object, whether it is kept or not; 0 tells the truth.
         silent_about: SOPInstanceUIDs that no report mentions.
+        after_s: the report comes so long after the answer.
     """
 
     report: str = "same"
@@ -34,6 +36,7 @@ class Commitment:
     status: int = 0x0000
     reason: int = 0
     silent_about: frozenset[str] = frozenset()
+    after_s: float = 0.0
 
 
 class CommitmentDesk:
@@ -54,6 +57,7 @@ class CommitmentDesk:
         return how.status, None
 
     def _report(self, event: evt.Event, asked: Dataset, how: Commitment, requester: str) -> None:
+        time.sleep(how.after_s)
         report = self._worded(asked, how)
         kind = _SOME_FAILED if "FailedSOPSequence" in report else _ALL_STORED
         if how.report == "same":

@@ -61,10 +61,11 @@ def there(pacs: FakePacs, fake_peer: Peer, make_file: MakeFile) -> Reference:
     return reference(file)
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.3], ids=["with the answer", "later"])
 def test_a_report_on_the_same_association_names_what_is_kept_and_what_is_not(
-    pacs: FakePacs, fake_peer: Peer, there: Reference, desk: Desk
+    pacs: FakePacs, fake_peer: Peer, there: Reference, desk: Desk, after_s: float
 ) -> None:
-    pacs.faults = Faults(commitment=Commitment())
+    pacs.faults = Faults(commitment=Commitment(after_s=after_s))
     outcomes, transaction = prove(fake_peer, ME, [there, NOWHERE], BOTH, desk.port(), 5)
     assert [outcome.answer for outcome in outcomes] == [Answer.PROMISED] * 2
     assert desk.asked == [transaction]

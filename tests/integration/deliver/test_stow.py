@@ -199,6 +199,19 @@ def test_a_service_that_stalls_or_is_gone_is_said_in_words(service: Service, mak
     assert (asked.answer, asked.detail) == (Answer.UNREACHABLE, "no connection: connection refused")
 
 
+def test_the_environment_does_not_come_between_us_and_the_service(
+    service: Service, make_file: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    service.say(200, sequence(STORED, "2.25.70001"))
+    assert service.outlet().send([make_file(1)])[0].delivered
+    assert "Authorization" not in service.seen[0]
+
+
 @pytest.mark.parametrize(
     ("status", "content", "answer"),
     [

@@ -80,6 +80,17 @@ def test_a_report_that_comes_before_the_request_was_answered_is_not_overwritten(
     assert [due.sop_instance_uid for due in desk.book.due_deliveries("archive", 10)] == ["1.9.1"]
 
 
+def test_a_failure_reported_before_the_request_was_answered_is_counted_once(desk: Desk):
+    job_id = acknowledge(desk, ("1.9.1",))
+    (item,) = desk.book.due_proofs("archive", 10)
+    desk.book.commitment_asked("2.25.1", [(item, 30.0)])
+    desk.book.commitment_reported("2.25.1", "PACS", [], [(SEG, "1.9.1", 0x0110)])
+    desk.book.commitment_promised("2.25.1", item, "asked", 600.0)
+    (noted,) = deliveries(desk, job_id)
+    assert (noted["state"], noted["proof_attempts"]) == ("SENT", 1)
+    assert noted["detail"] == "storage commitment: processing failure (0x0110)"
+
+
 def test_an_old_report_of_loss_says_nothing_about_what_was_sent_since(desk: Desk):
     job_id = acknowledge(desk, ("1.9.1",))
     ask(desk, "2.25.1")

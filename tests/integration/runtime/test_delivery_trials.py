@@ -153,6 +153,7 @@ def test_a_destination_down_for_a_day_gets_everything_once_oldest_first_and_dela
     view = office.book.view(jobs[0])
     assert view["waiting_for"].startswith("archive to take 2 object(s), next attempt in ")
     assert view["waiting_for"].endswith("(no association: connection refused)")
+    assert {each["attempts"] for job in jobs for each in office.deliveries(job, "archive")} == {0}  # nothing was sent
     with FakePacs(port=peer.port) as archive:
         rounds = office.rounds_until(lambda: office.state(jobs[-1]) is JobState.DONE, 60.0, 31)
         assert rounds * 60 <= LONGEST_PAUSE
