@@ -42,6 +42,7 @@ class UnusableFrameError(Exception):
 
 
 _VECTOR, _COSINES, _PAIR = 3, 6, 2
+_LARGEST_MATRIX = 0xFFFF  # VR US
 
 
 def classic_frames(ds: Dataset) -> tuple[Frame, ...]:
@@ -191,7 +192,7 @@ class _Place:
             raise UnusableFrameError("ImageOrientationPatient is not two perpendicular unit vectors")
         if len(spacing) != _PAIR or min(spacing) <= 0:
             raise UnusableFrameError("no PixelSpacing")
-        if not rows or not columns:
+        if rows is None or columns is None or not 0 < min(rows, columns) <= max(rows, columns) <= _LARGEST_MATRIX:
             raise UnusableFrameError("no image matrix (Rows, Columns)")
         slope, intercept = number(rescale, "RescaleSlope"), number(rescale, "RescaleIntercept")
         return SliceFacts(

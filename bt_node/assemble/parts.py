@@ -42,8 +42,11 @@ def _order(frame: Frame) -> tuple[int, str, int]:
 
 
 def _overlaps(frames: Sequence[Frame]) -> bool:
-    places = Counter((_rounded(f.slice.position, 2), _rounded(f.slice.orientation, 3)) for f in frames)
-    return max(places.values(), default=0) > 1
+    return max(Counter(map(_place, frames)).values(), default=0) > 1
+
+
+def _place(frame: Frame) -> Hashable:
+    return _rounded(frame.slice.position, 2), _rounded(frame.slice.orientation, 3)
 
 
 def _rounded(values: Sequence[float], digits: int) -> tuple[float, ...]:
@@ -51,9 +54,14 @@ def _rounded(values: Sequence[float], digits: int) -> tuple[float, ...]:
 
 
 def _part_by(mark: Callable[[Frame], Hashable], frames: list[Frame]) -> list[list[Frame]]:
-    if not _overlaps(frames):
-        return [frames]
+    """Frames by their mark, where two at one place differ in it.
+
+    A mark that differs from place to place only (packages of one acquisition) tells no volumes apart: it would make
+    volumes of half the slices.
+    """
+    at: dict[Hashable, set[Hashable]] = defaultdict(set)
     groups: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame in frames:
+        at[_place(frame)].add(mark(frame))
         groups[mark(frame)].append(frame)
-    return list(groups.values())
+    return list(groups.values()) if any(len(marks) > 1 for marks in at.values()) else [frames]

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -64,11 +64,14 @@ _PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00
 
 # What pydicom raises for files that are damaged or no DICOM at all.
 UNREADABLE = (
+    BytesLengthException,
     InvalidDicomError,
     AttributeError,
     EOFError,
+    IndexError,
     KeyError,
     NotImplementedError,
+    OverflowError,
     TypeError,
     ValueError,
     struct.error,
@@ -120,7 +123,9 @@ class _Collected:
             raise SpoolFileMissingError(sop_uid)
         try:
             ds, has_pixels = _read_header(path)
-        except UNREADABLE as error:
+        except (OSError, *UNREADABLE) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk, not the file: pydicom's own OSError has no number
             log.warning("instance %s cannot be parsed: %s", sop_uid, type(error).__name__)
             self.set_aside.append(SetAside("", None, f"instance {sop_uid} is not a readable DICOM file", 1))
             return
@@ -129,7 +134,7 @@ class _Collected:
             self.set_aside.append(SetAside("", None, f"instance {sop_uid} ends before its SeriesInstanceUID", 1))
             return
         # The caller's UID is the one by which the file is found again.
-        ds.SOPInstanceUID = sop_uid
+        ds.add_new("SOPInstanceUID", "UI", sop_uid)
         self.studies[text(ds, "StudyInstanceUID")] += 1
         _sort_in(self.by_series[series_uid], ds, has_pixels=has_pixels)
 

@@ -6,18 +6,34 @@ allows one. A value that cannot be understood is absent (None or empty), never a
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 from bt_node.assemble.charset import mended
 
-_ODD_VALUE = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, OverflowError, UnicodeError)
+# What pydicom raises where a value is made from bytes; OSError for a sequence that is none. No file is read here.
+_ODD_VALUE = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    TypeError,
+    ValueError,
+    struct.error,
+    BytesLengthException,
+)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(\.\d+)?")
@@ -51,7 +67,8 @@ def _parts(value: Any) -> list[Any]:
 
 def _to_float(part: Any) -> float | None:
     found = _NUMBER.fullmatch(str(part).strip(" \0").replace(",", "."))
-    return float(found.group()) if found else None
+    value = float(found.group()) if found else math.nan
+    return value if math.isfinite(value) else None  # "1e400" is a number to the pattern, and infinite
 
 
 def numbers(ds: Dataset, keyword: Key) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.encaps import get_frame
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 # pydicom and its decoders raise nearly everything for bad input; this is the edge where it becomes one verdict.
 _DECODING_FAILED = (
+    BytesLengthException,
     InvalidDicomError,
     AttributeError,
     EOFError,
@@ -31,6 +32,7 @@ _DECODING_FAILED = (
     KeyError,
     NotImplementedError,
     OSError,
+    OverflowError,
     RuntimeError,
     TypeError,
     ValueError,

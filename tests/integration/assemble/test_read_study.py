@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import random
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_builder import STUDY_UID, made_uid, oblique_grid, ramp_volume, write_enhanced, write_series
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -21,7 +25,7 @@ from pydicom.uid import (
 from bt_node.assemble.roles import choose_roles
 from bt_node.assemble.study import read_study
 from bt_node.convert.stack import load_series
-from bt_node.domain.errors import DuplicateSliceError, PixelDataError, SpoolFileMissingError
+from bt_node.domain.errors import BtNodeError, DuplicateSliceError, PixelDataError, SpoolFileMissingError
 from bt_node.domain.study import Role, SeriesFacts, StudyFacts
 
 pytestmark = pytest.mark.integration
@@ -138,6 +142,48 @@ def test_odd_values_are_absent_or_understood_and_never_fatal(
         ds.add_new(keyword, vr, written)
         ds.save_as(path)
     assert getattr(only(read_study(by_uid(*paths))), attribute) == expected
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "raw"),
+    [
+        ("AcquisitionDate", "FD", b"20200101 12:00"),
+        ("EchoTime", "US", b"12.5 "),
+        ("PatientID", "SQ", b"PHANTOM "),
+        ("AnatomicRegionSequence", "SQ", b"BRAIN "),
+        ("SOPInstanceUID", "SQ", b"\xff" * 8),
+        ("InstanceNumber", "IS", b"1e400 "),
+        ("ImagePositionPatient", "DS", b"1e400\\0\\0 "),
+        ("Rows", "FD", b"10"),
+        ("Columns", "DS", b"-1e30 "),
+        ("Columns", "DS", b"1e30"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_bytes_that_are_no_value_of_their_vr_are_never_fatal(
+    tmp_path: Path, keyword: str, vr: str, raw: bytes
+) -> None:
+    paths = write_series(tmp_path, VOLUME)
+    keyed = by_uid(*paths)
+    ds = pydicom.dcmread(paths[2])
+    ds[keyword] = RawDataElement(Tag(keyword), vr, len(raw), raw, 0, False, True)
+    ds.save_as(paths[2], enforce_file_format=False)
+    facts = read_study(keyed)
+    assert instances_in(facts) == len(paths)
+    choose_roles(facts)
+    for series in facts.series:
+        with contextlib.suppress(BtNodeError):
+            load_series(series, keyed)
+
+
+def test_a_disk_that_fails_is_no_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    keyed = by_uid(*write_series(tmp_path, VOLUME))
+    monkeypatch.setattr(Path, "open", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        read_study(keyed)
 
 
 def test_absent_timing_is_none(tmp_path: Path) -> None:

@@ -191,6 +191,17 @@ def test_one_slice_sent_twice_is_left_out_once(tmp_path: Path) -> None:
     assert len(stacked.copies) == 1
 
 
+def test_a_slice_sent_twice_does_not_part_the_packages_of_one_acquisition(tmp_path: Path) -> None:
+    in_packages: dict[str, object] = {"AcquisitionNumber": lambda plane: 1 + plane % 2}
+    paths = write_series(tmp_path / "a", ONE, series_uid=SERIES, **in_packages)
+    again = write_series(
+        tmp_path / "b", ONE, series_uid=SERIES, SOPInstanceUID=lambda plane: made_uid("again", plane), **in_packages
+    )
+    (stacked,) = load(*paths, again[4])
+    assert same(stacked, ONE)  # not two volumes of every second slice
+    assert len(stacked.copies) == 1
+
+
 def test_two_images_of_one_place_that_differ_in_one_pixel_are_refused(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "a", ONE, series_uid=SERIES)
     changed = ONE.array.copy()
