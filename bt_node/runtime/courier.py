@@ -16,6 +16,7 @@ from bt_node.domain.result import SendOutcome
 from bt_node.jobs import DueDelivery, JobBook
 from bt_node.receive.spool import Spool
 from bt_node.runtime.courier_hold import DestinationHold
+from bt_node.runtime.reconciler import sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class Courier:
         due = self._book.due_deliveries(self.name, _OBJECTS_PER_ROUND)
         for job_id, group in groupby(due, key=lambda item: item.job_id):
             items = tuple(group)
+            if self._made_again(job_id, items):
+                continue
             outcomes = self._send(items)
             acknowledged += sum(outcome.delivered for outcome in outcomes)
             for item, outcome in zip(items, outcomes, strict=True):
@@ -98,6 +101,14 @@ class Courier:
             if out_of_reach:
                 break
         return acknowledged
+
+    def _made_again(self, job_id: int, items: Sequence[DueDelivery]) -> bool:
+        """What is gone or is not what was made is never sent: the job runs again, and makes the same objects."""
+        files = {item: self._spool.absolute(item.path) for item in items}
+        damaged = [item.sop_instance_uid for item, path in files.items() if sha256_of(path) != item.sha256]
+        if damaged and self._book.make_again(job_id, damaged):
+            logger.error("job %d: %d stored results are gone or changed; it runs again", job_id, len(damaged))
+        return bool(damaged)
 
     def _send(self, items: Sequence[DueDelivery]) -> tuple[SendOutcome, ...]:
         """Send with more patience at each attempt: a slow destination's answer must come in time once."""

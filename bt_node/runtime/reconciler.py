@@ -61,7 +61,7 @@ class Reconciler:
         """Run again what has a result to send whose file is not what was made."""
         damaged: dict[int, list[str]] = defaultdict(list)
         for result in self._book.waiting_results():
-            if _sha256(self._spool.absolute(result.path)) != result.sha256:
+            if sha256_of(self._spool.absolute(result.path)) != result.sha256:
                 damaged[result.job_id].append(result.sop_instance_uid)
         for job_id, uids in damaged.items():
             if self._book.make_again(job_id, uids):
@@ -87,7 +87,7 @@ class Reconciler:
             yield from (folder for folder in sorted(results.iterdir()) if folder.name.isdecimal() and folder.is_dir())
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """Hash (hex) of a file; empty where it cannot be read."""
     try:
         with path.open("rb") as file:

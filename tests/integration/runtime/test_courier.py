@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def delivering(bench: Bench, tmp_path: Path):
             content = sr_bytes(tmp_path, uid)
             path = bench.spool.store_result(job.id, uid, content)
             item = EncodedObject(ResultKind.SR, SR_CLASS, uid, "2.25.7", 9101, content)
-            stored.append(StoredResult.of(item, path, "00"))
+            stored.append(StoredResult.of(item, path, hashlib.sha256(item.content).hexdigest()))
         bench.book.publish(job.id, job.token, RunRecord(), stored, destinations)
         return job.id
 
@@ -60,6 +61,18 @@ def courier(bench: Bench, name: str, peer: Peer, **changes: float) -> Courier:
 
 def peer_of(pacs: FakePacs) -> Peer:
     return Peer(pacs.ae_title, "127.0.0.1", pacs.port)
+
+
+def test_a_result_whose_file_was_changed_is_not_sent_and_the_job_runs_again(bench: Bench, delivering) -> None:
+    job = delivering("pacs")
+    path = bench.spool.absolute(bench.book.view(job)["results"][0]["path"])
+    path.write_bytes(path.read_bytes()[:-2] + b"xx")
+    with FakePacs() as pacs:
+        assert courier(bench, "pacs", peer_of(pacs)).deliver_due() == 0
+        assert pacs.store_requests == 0
+    view = bench.book.view(job)
+    assert (view["state"], view["code"]) == (JobState.READY, "result-damaged")
+    assert "2.25.11" in view["reason"]
 
 
 def test_everything_delivered_makes_the_job_done_with_a_status_for_each_object(bench: Bench, delivering) -> None:

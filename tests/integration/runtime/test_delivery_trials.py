@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import sqlite3
 import threading
@@ -81,7 +82,7 @@ class Office:
                 9,
                 content,
             )
-            stored.append(StoredResult.of(item, path, "00"))
+            stored.append(StoredResult.of(item, path, hashlib.sha256(item.content).hexdigest()))
         self.book.publish(job.id, job.token, RunRecord(), stored, destinations)
         return job.id
 
