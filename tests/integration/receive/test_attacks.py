@@ -101,19 +101,6 @@ def test_a_message_that_drips_in_good_pdus_is_ended(tmp_path):
         assert node.files() == []
 
 
-def test_a_peer_that_never_reads_its_answers_is_ended(tmp_path):
-    with running(tmp_path, network_timeout_seconds=0.5) as node:
-        with connect(node.port) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.sendall(associate_request([(ECHO, [uid.ImplicitVRLittleEndian])]))
-            echo = pdu(pdv(echo_command(), command=True))
-            with suppress(OSError):
-                for _ in range(20_000):
-                    connection.sendall(echo * 50)
-            wait_until(lambda: node.book.closed == ["listener/1"], seconds=20)
-        assert store(node.port) == 0
-
-
 def echo_command(field: int = cs.C_ECHO_RQ, **more: int) -> bytes:
     values = {cs.AFFECTED_SOP_CLASS_UID: ECHO, cs.COMMAND_FIELD: field, cs.MESSAGE_ID: 7}
     return encode_command(values | {cs.DATA_SET_TYPE: cs.NO_DATA_SET} | {getattr(cs, k): v for k, v in more.items()})
@@ -349,7 +336,7 @@ def test_a_c_store_of_a_name_that_is_none_is_refused_and_echoes_nothing(node, ch
         connection.sendall(pdu(pdv(store_command(ds, **changed), command=True)) + data)
         answer = read_pdu(connection)
         assert status_in(answer) == status
-        assert len(answer) < 300
+        assert not any(value and value.encode() in answer for value in changed.values())
     assert node.files() == []
     assert store(node.port) == 0
 

@@ -226,8 +226,8 @@ def test_a_report_to_us_on_a_new_association_reaches_the_book(node, with_role):
     lost = reference("1.2", "1.2.4")
     lost.FailureReason = 0x0112
     ds.FailedSOPSequence = [lost]
-    if not with_role:
-        association._accepted_cx[1]._as_scp = True  # as archives do that propose no role
+    assert association.accepted_contexts[0].as_scp is with_role
+    association._accepted_cx[1]._as_scp = True  # archives that propose no role report all the same
     status, _ = association.send_n_event_report(ds, 2, CLASS, INSTANCE)
     assert status.Status == 0
     assert node.book.reports == [(TRANSACTION, "SCANNER", (("1.2", "1.2.3"),), (("1.2", "1.2.4", 0x0112),))]
