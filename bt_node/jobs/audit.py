@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,12 @@ def append(tx: Transaction, record: AuditRecord) -> None:
     tx.execute(insert(audit_trail).values(number=number, at=tx.now, event=event, entry=entry, **proof))
 
 
+def append_all(tx: Transaction, records: Sequence[AuditRecord]) -> None:
+    """Add several; as `append`, after all else that the transaction locks, or two could wait for one another."""
+    for record in records:
+        append(tx, record)
+
+
 def _entry_text(record: AuditRecord) -> str:
     content = {
         "actor": record.actor,
@@ -69,11 +75,11 @@ def _hash(number: int, at: float, event: str, entry: str, previous: str) -> str:
 # ---------------------------------------------------------------- what is told
 
 
-def note_received(tx: Transaction, association: str, listener: str, *, ended: bool) -> None:
-    """Tell what an association brought, from its row for each study, before these rows go."""
+def what_it_brought(tx: Transaction, association: str, listener: str, *, ended: bool) -> list[AuditRecord]:
+    """What is to be told of an association, from its row for each study; nothing where it brought nothing."""
     rows = tx.execute(_BROUGHT, association=association).all()
     if not rows:
-        return
+        return []
     record = AuditRecord(
         event=AuditEvent.RECEIVED,
         actor=listener,
@@ -82,7 +88,7 @@ def note_received(tx: Transaction, association: str, listener: str, *, ended: bo
         detail=f"association {association}" if ended else f"association {association} ended with its listener",
         outcome=Outcome.SUCCESS if ended else Outcome.MINOR_FAILURE,
     )
-    append(tx, record)
+    return [record]
 
 
 _BROUGHT = text(

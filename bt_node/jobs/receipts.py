@@ -18,7 +18,7 @@ from sqlalchemy.engine import Dialect
 from bt_node.domain.errors import BookUnavailableError, InstanceConflictError
 from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
 from bt_node.domain.states import JobState
-from bt_node.jobs.audit import note_received
+from bt_node.jobs.audit import append_all, what_it_brought
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import note_history
 from bt_node.jobs.tables import instances, open_associations, refusals
@@ -156,8 +156,9 @@ def note_refusal(tx: Transaction, refusal: Refusal) -> None:
 
 def association_closed(tx: Transaction, association: str) -> None:
     """The association ended, released or aborted: it holds no study open any more; the trail has what it brought."""
-    note_received(tx, association, association.rpartition("/")[0], ended=True)
+    brought = what_it_brought(tx, association, association.rpartition("/")[0], ended=True)
     tx.execute(delete(open_associations).where(open_associations.c.association == association))
+    append_all(tx, brought)
 
 
 def listener_started(tx: Transaction, listener: str) -> None:
@@ -165,6 +166,7 @@ def listener_started(tx: Transaction, listener: str) -> None:
     prefix = f"{listener}/"
     # substr, because LIKE ignores case on SQLite and reads % and _ in a host's name.
     own = func.substr(open_associations.c.association, 1, len(prefix)) == prefix
-    for association in tx.execute(select(open_associations.c.association).where(own).distinct()).scalars().all():
-        note_received(tx, association, listener, ended=False)
+    associations = tx.execute(select(open_associations.c.association).where(own).distinct()).scalars().all()
+    brought = [each for name in associations for each in what_it_brought(tx, name, listener, ended=False)]
     tx.execute(delete(open_associations).where(own))
+    append_all(tx, brought)

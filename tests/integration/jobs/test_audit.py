@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -148,6 +149,7 @@ def test_a_trail_cut_at_its_end_is_found_by_an_entry_kept_elsewhere(url: str, bo
 def test_several_processes_write_one_chain(url: str, book: JobBook):
     code = """
 import sys
+import threading
 from bt_node.domain.audit import AuditEvent, AuditRecord
 from bt_node.jobs import open_book
 book = open_book(sys.argv[1])
@@ -218,4 +220,27 @@ def test_an_account_that_owns_nothing_can_add_to_the_trail_and_not_switch_off_it
     assert (book.verify_audit().entries, book.verify_audit().problems) == (1, ())
     with pytest.raises(DatabaseError, match=r"must be owner|permission denied"):
         tamper(url, "DELETE FROM audit_trail")
+    book.close()
+
+
+def test_who_waits_for_a_row_does_not_hold_the_trail(postgres: PostgresServer):
+    """Or two transactions, each with what the other wants, would wait for one another until one is thrown out."""
+    url = postgres.create_database("waiting")
+    upgrade_schema(url)
+    book = open_book(url)
+    book.record_instance(received(STUDY, 1), "listener/1")
+    engine = make_engine(url)
+    closing = threading.Thread(target=book.association_closed, args=("listener/1",))
+    with engine.begin() as connection:
+        connection.execute(text("SELECT * FROM open_associations FOR UPDATE"))
+        closing.start()
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        while not connection.execute(waiting).scalar_one():
+            closing.join(0.02)
+            assert closing.is_alive()
+        held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+        assert connection.execute(held).scalar_one() == 0
+    closing.join(60)
+    engine.dispose()
+    assert len(book.audit_entries()) == 1
     book.close()
