@@ -5,13 +5,11 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.presentation import PresentationContext
 
 from bt_node.deliver.peer import Peer, check_ae_title
@@ -83,27 +81,15 @@ def _keep_answers_for_the_sender(association: Association) -> None:
     pynetdicom 3.0.4 pauses its reactor before it sends, but may read the flag "paused" in the moment when the reactor
     goes on: the reactor then takes the C-STORE-RSP, logs "unexpected", and the caller waits for its whole timeout
     (seen about once in a hundred objects on a busy machine). The reactor asks without blocking, a sender with; as a
-    requestor we leave the reactor nothing to find but the reports of storage commitment.
+    requestor we have nothing for it to find: reports of storage commitment never reach this queue, the library
+    serves them at once from a thread of their own.
     """
-    take, queue = association.dimse.get_msg, association.dimse.msg_queue
-    reports: deque[tuple[int | None, object]] = deque()
+    take = association.dimse.get_msg
 
-    def sorted_out(block: bool = False) -> tuple[int | None, object]:
-        if not block:  # the reactor, which answers a peer's N-EVENT-REPORT and nothing else
-            if not reports and queue.queue and _is_event_report(queue.queue[0][1]):
-                reports.append(take(block=False))
-            return reports.popleft() if reports else (None, None)
-        while True:
-            context_id, message = take(block=True)
-            if not _is_event_report(message):
-                return context_id, message
-            reports.append((context_id, message))  # it may come before the answer to the N-ACTION
+    def only_for_senders(block: bool = False) -> object:
+        return take(block=True) if block else (None, None)
 
-    setattr(association.dimse, "get_msg", sorted_out)  # noqa: B010 - one instance, not the class
-
-
-def _is_event_report(message: object) -> bool:
-    return isinstance(message, N_EVENT_REPORT) and message.is_valid_request
+    setattr(association.dimse, "get_msg", only_for_senders)  # noqa: B010 - one instance, not the class
 
 
 def _limit_blocking(event: evt.Event, timeout_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from bt_node.domain.proof import Answer, CommitmentReport, Proof, ProofOutcome, 
 logger = logging.getLogger(__name__)
 
 _SUCCESS, _PROCESSING_FAILURE, _NO_SUCH_ARGUMENT = 0x0000, 0x0110, 0x0114  # PS3.7 Annex C
+_ANSWERING_S = 0.1  # the library sends our answer to a report from another thread; releasing first would cut it off
 _SOP_CLASS = {Proof.COMMITMENT: STORAGE_COMMITMENT, Proof.QUERY: STUDY_ROOT_FIND}
 _WORDS = {Proof.COMMITMENT: "storage commitment", Proof.QUERY: "C-FIND"}
 
@@ -172,4 +174,6 @@ class _Inbox:
     def wait_for(self, transaction_uid: str, seconds: float) -> None:
         """Until the report came, or the time is over."""
         with self._news:
-            self._news.wait_for(lambda: transaction_uid in self._seen, seconds)
+            came = self._news.wait_for(lambda: transaction_uid in self._seen, seconds)
+        if came:
+            time.sleep(_ANSWERING_S)
