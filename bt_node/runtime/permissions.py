@@ -60,6 +60,12 @@ def _secrets(config: Config, config_file: Path | None) -> Iterator[tuple[str, Pa
     for target in config.destinations:
         if target.tls and target.tls.private_key:
             yield f"The private key for {target.name}", Path(target.tls.private_key)
+        for file in (target.token_file, target.login_file):
+            if file:
+                yield f"The login for {target.name}", Path(file)
+    for source in config.sources:
+        if source.query_tls and source.query_tls.private_key:
+            yield f"The private key for {source.ae_title}", Path(source.query_tls.private_key)
         for secret in (target.token_file, target.login_file):
             if secret:
                 yield f"The credentials for {target.name}", secret

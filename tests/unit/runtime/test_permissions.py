@@ -17,6 +17,7 @@ DESTINATION = (
     '[[destinations]]\nname = "x"\nae_title = "X"\nhost = "h"\n'
     'tls = { ca = "ca.pem", certificate = "c.pem", private_key = "secret" }\n'
 )
+WEB = '[[destinations]]\nname = "x"\nurl = "https://pacs/dicom-web"\ntoken_file = "secret"\n'
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_configuration_without_a_secret_may_be_read_by_all(folder: Path):
     refuse_open_secrets(Config(), None)
 
 
-@pytest.mark.parametrize("text", [PASSWORD_FILE, DESTINATION])
+@pytest.mark.parametrize("text", [PASSWORD_FILE, DESTINATION, WEB])
 def test_the_file_of_a_secret_must_be_private(folder: Path, text: str):
     refuse_open_secrets(*loaded(folder, text, 0o644))
     (folder / "secret").chmod(0o644)
