@@ -53,22 +53,17 @@ def check_private_files(config: Config, config_file: Path | None) -> str:
 def _secrets(config: Config, config_file: Path | None) -> Iterator[tuple[str, Path]]:
     if config_file is not None and _holds_password(config_file):
         yield "The configuration holds a password, and", config_file
-    if config.database.password_file:
-        yield "The database's password file", Path(config.database.password_file)
-    if config.listener.tls.private_key:
-        yield "The listener's private key", Path(config.listener.tls.private_key)
-    for target in config.destinations:
-        if target.tls and target.tls.private_key:
-            yield f"The private key for {target.name}", Path(target.tls.private_key)
-        for file in (target.token_file, target.login_file):
-            if file:
-                yield f"The login for {target.name}", Path(file)
-    for source in config.sources:
-        if source.query_tls and source.query_tls.private_key:
-            yield f"The private key for {source.ae_title}", Path(source.query_tls.private_key)
-        for secret in (target.token_file, target.login_file):
-            if secret:
-                yield f"The credentials for {target.name}", secret
+    named: list[tuple[str, Path | str | None]] = [
+        ("The database's password file", config.database.password_file),
+        ("The listener's private key", config.listener.tls.private_key),
+        *((f"The private key for {each.name}", each.tls and each.tls.private_key) for each in config.destinations),
+        *((f"The login for {each.name}", each.token_file or each.login_file) for each in config.destinations),
+        *(
+            (f"The private key for {each.ae_title}", each.query_tls and each.query_tls.private_key)
+            for each in config.sources
+        ),
+    ]
+    yield from ((what, Path(file)) for what, file in named if file)
 
 
 def _holds_password(config_file: Path) -> bool:
