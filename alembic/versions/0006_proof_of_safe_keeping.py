@@ -6,9 +6,11 @@ Revision ID: 0006
 Revises: 0005
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
+from alembic.operations import BatchOperations
 
 from alembic import op
 
@@ -64,7 +66,7 @@ def downgrade() -> None:
 
 
 @contextmanager
-def _swapped(old, new, condition):
+def _swapped(old: str, new: str, condition: str) -> Iterator[BatchOperations]:
     """A batch on `deliveries`, before it without the constraint `old` on its state and after it with `new`."""
     with op.batch_alter_table("deliveries") as batch:
         batch.drop_constraint(op.f(old), type_="check")
