@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from bt_node.config import Config
+from bt_node.config import Config, PeerTls
 from bt_node.domain.errors import OpenToOthersError
 
 _OTHERS = stat.S_IRWXO
@@ -53,17 +53,20 @@ def check_private_files(config: Config, config_file: Path | None) -> str:
 def _secrets(config: Config, config_file: Path | None) -> Iterator[tuple[str, Path]]:
     if config_file is not None and _holds_password(config_file):
         yield "The configuration holds a password, and", config_file
-    named: list[tuple[str, Path | str | None]] = [
+    named = [
         ("The database's password file", config.database.password_file),
         ("The listener's private key", config.listener.tls.private_key),
-        *((f"The private key for {each.name}", each.tls and each.tls.private_key) for each in config.destinations),
-        *((f"The login for {each.name}", each.token_file or each.login_file) for each in config.destinations),
-        *(
-            (f"The private key for {each.ae_title}", each.query_tls and each.query_tls.private_key)
-            for each in config.sources
-        ),
+    ]
+    named += [(f"The private key for {each.name}", _key_of(each.tls)) for each in config.destinations]
+    named += [(f"The private key for {each.ae_title}", _key_of(each.query_tls)) for each in config.sources]
+    named += [
+        (f"The login for {each.name}", str(each.token_file or each.login_file or "")) for each in config.destinations
     ]
     yield from ((what, Path(file)) for what, file in named if file)
+
+
+def _key_of(tls: PeerTls | None) -> str:
+    return tls.private_key if tls else ""
 
 
 def _holds_password(config_file: Path) -> bool:
