@@ -17,8 +17,8 @@ from bt_node.convert.itk import itk_to_volume, one_itk_thread, resample, volume_
 from bt_node.convert.register import RegistrationReport, RigidMotion, head_mask, reference_report, register_all
 from bt_node.convert.regrid import MODEL_SPACING_MM, axis_aligned_grid, without_aliasing
 from bt_node.convert.rind import without_rind
-from bt_node.domain.errors import RegistrationError
-from bt_node.domain.geometry import FloatArray, Grid, ImageArray, Mask, Volume
+from bt_node.domain.errors import BrainMaskError, RegistrationError
+from bt_node.domain.geometry import BoolArray, FloatArray, Grid, ImageArray, Mask, Volume
 from bt_node.domain.study import Role
 
 # Heads (Z, Y, X) on a 1 mm grid along LPS -> probability of brain, float32 of the same shape.
@@ -39,12 +39,15 @@ class PreparedStudy:
         brain: the brain.
         inputs: each sequence without its shading, z-scored inside the brain, 0 outside.
         registrations: what registration found, for every role (the reference's own says nothing was done).
+        brain_agreement: Dice of the network's brain and of the one by brightness and shape, before either was
+            refined; None where only one of them was asked.
     """
 
     heads: Mapping[Role, Volume]
     brain: Mask
     inputs: Mapping[Role, Volume]
     registrations: Mapping[Role, RegistrationReport]
+    brain_agreement: float | None = None
 
     @property
     def grid(self) -> Grid:
@@ -81,14 +84,14 @@ def prepare(volumes: Mapping[Role, Volume], brain_probability: BrainProbability 
     reports = _register_all(volumes, reference)
     grid = _head_grid(volumes[reference])
     heads = {role: _onto(grid, volume, reports[role].motion) for role, volume in volumes.items()}
-    brain = _brain_in(heads, grid, brain_probability)
+    brain, agreement = _brain_in(heads, grid, brain_probability)
     check_plausible(brain)
     cut, brain = _crop_to_brain(heads, brain)
     even = _unshaded(cut, brain)
     brain = without_fat(even, brain)
     brain = without_rind(_normalised(even, brain), brain)
     check_plausible(brain)
-    return PreparedStudy(cut, brain, _as_volumes(_normalised(even, brain), brain.grid), reports)
+    return PreparedStudy(cut, brain, _as_volumes(_normalised(even, brain), brain.grid), reports, agreement)
 
 
 def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
@@ -114,10 +117,23 @@ def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
     return PreparedStudy(heads, brain, _as_volumes(inputs, grid), reports)
 
 
-def _brain_in(heads: Mapping[Role, Volume], grid: Grid, probability: BrainProbability | None) -> Mask:
+def _brain_in(
+    heads: Mapping[Role, Volume], grid: Grid, probability: BrainProbability | None
+) -> tuple[Mask, float | None]:
+    """The brain, and how far two ways of finding it agree: a network finds something like a brain in a knee too."""
     if probability is None:
-        return find_brain(heads)
-    return mask_of(probability({role: head.array for role, head in heads.items()}), grid)
+        return find_brain(heads), None
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        by_rule = pool.submit(find_brain, heads)
+        brain = mask_of(probability({role: head.array for role, head in heads.items()}), grid)
+        try:
+            return brain, _dice(brain.array, by_rule.result().array)
+        except BrainMaskError:
+            return brain, 0.0
+
+
+def _dice(first: BoolArray, second: BoolArray) -> float:
+    return 2 * np.count_nonzero(first & second) / (np.count_nonzero(first) + np.count_nonzero(second))
 
 
 def _unshaded(heads: Mapping[Role, Volume], brain: Mask) -> dict[Role, ImageArray]:

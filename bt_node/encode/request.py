@@ -60,7 +60,8 @@ class EncodeRequest:
             byte-identical. Dates and times in the objects are its wall-clock reading, unless the source names another
             offset (TimezoneOffsetFromUTC).
         node: who speaks.
-        decided: how it was decided what the images are, one entry for each role; part of the results' identity.
+        decided: how it was decided what the images are, one entry for each role, and what else two analyses of the
+            same images with the same releases may differ in; part of the results' identity.
         earlier_reports: reports on this study that may have reached an archive, oldest first. The last one before
             this run's own is named as predecessor (PS3.3 C.17.2).
         further: outlines on other series, each of which becomes SEGs of its own; the report measures none of them.

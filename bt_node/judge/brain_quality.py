@@ -35,6 +35,7 @@ class BrainQuality:
         cut_end: which end of the patient that is ("upper", "lower", "left", ...).
         uncovered: part of the brain that a sequence does not show, for each sequence.
         scalp_mm: median distance from the brain's surface to air, within levels of its upper half.
+        agreement: Dice of two independent ways of finding it; None where only one was asked.
     """
 
     roundness: float
@@ -43,6 +44,7 @@ class BrainQuality:
     cut_end: str
     uncovered: Mapping[Role, float]
     scalp_mm: float | None
+    agreement: float | None = None
 
     def facts(self) -> dict[str, object]:
         """The same as plain JSON, rounded."""
@@ -51,7 +53,11 @@ class BrainQuality:
 
 
 def measure_brain(
-    brain: Mask, heads: Mapping[Role, Volume], on_reference: BoolArray, reference: Grid
+    brain: Mask,
+    heads: Mapping[Role, Volume],
+    on_reference: BoolArray,
+    reference: Grid,
+    agreement: float | None = None,
 ) -> BrainQuality:
     """Measure the brain mask of a study.
 
@@ -60,6 +66,7 @@ def measure_brain(
         heads: the registered sequences on it, 0 where nothing was scanned.
         on_reference: the mask (Z, Y, X) on the reference series' own grid.
         reference: that grid.
+        agreement: of two ways of finding the brain.
     """
     coarse = brain.array[::_STRIDE, ::_STRIDE, ::_STRIDE]
     step = _STRIDE * brain.grid.spacing[0]
@@ -71,6 +78,7 @@ def measure_brain(
         cut_end=cut_end,
         uncovered={role: _uncovered(head.array, brain.array) for role, head in heads.items()},
         scalp_mm=_scalp(coarse, heads, step),
+        agreement=agreement,
     )
 
 
@@ -85,6 +93,11 @@ def judge_brain(quality: BrainQuality) -> Iterator[Concern]:
         Check.DEPTH,
         quality.depth_mm,
         f"The middle of the brain mask lies {quality.depth_mm:.0f} mm deep: it is half a brain, or not one.",
+    )
+    yield from concern(
+        Check.AGREEMENT,
+        quality.agreement,
+        f"Two ways to find the brain overlap by {100 * (quality.agreement or 0):.0f} % (Dice); it may be no brain.",
     )
     yield from concern(
         Check.CUT_OFF,

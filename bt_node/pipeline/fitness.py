@@ -66,14 +66,14 @@ def of_patient(
 
 
 def of_brain(
-    prepared: PreparedStudy, stacks: Mapping[Role, StackedSeries], record: TripRecord
+    prepared: PreparedStudy, stacks: Mapping[Role, StackedSeries], found_by: str, record: TripRecord
 ) -> tuple[Concern, ...]:
-    """What speaks against the brain that was found."""
+    """What speaks against the brain that was found; `found_by` is kept beside what was measured of it."""
     reference = stacks[reference_role(stacks)].grid
     mask = prepared.brain.array[None].astype(np.float32)
     on_reference = to_source_grid(mask, prepared.grid, reference)[0] > _HALFWAY
-    measured = measure_brain(prepared.brain, prepared.heads, on_reference, reference)
-    record.note_quality("brain", measured.facts())
+    measured = measure_brain(prepared.brain, prepared.heads, on_reference, reference, prepared.brain_agreement)
+    record.note_quality("brain", measured.facts() | {"found_by": found_by})
     return tuple(judge_brain(measured))
 
 

@@ -64,6 +64,14 @@ class Models:
         return self.brain.predict if self.brain else None
 
     @property
+    def brain_found_by(self) -> str:
+        """The release that finds the brain, or that none does."""
+        if self.brain is None:
+            return "brightness and shape"
+        named = self.brain.identity
+        return f"{named.name} {named.version} ({named.weights_sha256})"
+
+    @property
     def least_age_years(self) -> float | None:
         """The least age that both releases are meant for; None where neither names one."""
         manifest = self.classifier.manifest if self.classifier else None
@@ -124,7 +132,7 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         concerns += fitness.of_patient(models.least_age_years, stacks, study.paths)
     with record.stage("convert"):
         prepared = prepare({role: stack.volume for role, stack in stacks.items()}, models.brain_probability)
-        concerns += fitness.of_brain(prepared, stacks, record)
+        concerns += fitness.of_brain(prepared, stacks, models.brain_found_by, record)
     with record.stage("witness"):
         assignment = confirmed_by_images(assignment, prepared, study.assigned, record)
     with record.stage("segment"):
@@ -157,7 +165,7 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
                 study.analysed_at,
                 node,
                 earlier_reports=study.earlier_reports,
-                decided=(*_decided(assignment), *lacking),
+                decided=(*_decided(assignment), *lacking, f"brain={models.brain_found_by}"),
                 further=tuple(
                     further_outline(role, stacks[role], drawn, findings.measurements)
                     for role, drawn in further.items()

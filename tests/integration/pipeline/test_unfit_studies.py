@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
 import pytest
+import torch
 from tiny_models import bright_parts_segmenter, fixed_classifier
 
 from bt_node.assemble.roles import choose_roles
@@ -19,7 +21,8 @@ from bt_node.domain.errors import BrainMaskError, NoHeadError
 from bt_node.domain.geometry import Volume
 from bt_node.domain.study import Role
 from bt_node.encode.results import NodeIdentity
-from bt_node.infer.release import Intended
+from bt_node.infer.brain import load_brain_finder
+from bt_node.infer.release import Intended, read_release
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import Models, StudyFiles, TripOutcome, run_trip
 from bt_node.simulate import misfits
@@ -30,7 +33,8 @@ from bt_node.simulate.uids import repeatable_uid
 pytestmark = pytest.mark.integration
 
 NODE = NodeIdentity("Example Organisation", "bt-node", "0.1.0", "node-0001")
-MODELS = Models(bright_parts_segmenter(), fixed_classifier((4.0, 0.0, 0.0, 0.0)))
+BRAIN = load_brain_finder(read_release(Path(__file__).parents[3] / "models" / "bt-brain-0.1"), torch.device("cpu"))
+MODELS = Models(bright_parts_segmenter(), fixed_classifier((4.0, 0.0, 0.0, 0.0)), brain=BRAIN)
 WHEN = datetime(2026, 3, 1, 11, 2, 3, tzinfo=UTC)
 
 
@@ -79,6 +83,15 @@ def test_a_head_is_not_held_and_its_numbers_are_kept(phantom: PhantomStudy) -> N
     assert quality["outline"]["parts"] >= 1
 
 
+def test_who_found_the_brain_is_kept_and_makes_results_of_its_own(phantom: PhantomStudy) -> None:
+    """Another mask may make another outline: under the same UID an archive would keep the first for ever."""
+    learned, by_rule = travel(phantom.paths_by_uid), travel(phantom.paths_by_uid, replace(MODELS, brain=None))
+    assert learned[1].findings["quality"]["brain"]["found_by"].startswith("bt-brain 0.1 (")
+    assert by_rule[1].findings["quality"]["brain"]["found_by"] == "brightness and shape"
+    uids = [{each.sop_instance_uid for each in outcome.objects} for outcome, _ in (learned, by_rule)]
+    assert not uids[0] & uids[1]
+
+
 @pytest.mark.parametrize("make", [misfits.bottle, misfits.noise], ids=["bottle", "noise"])
 def test_what_is_no_head_is_rejected_before_anything_is_registered(tmp_path: Path, make) -> None:
     with pytest.raises(NoHeadError):
@@ -88,8 +101,14 @@ def test_what_is_no_head_is_rejected_before_anything_is_registered(tmp_path: Pat
 @pytest.mark.usefixtures("aligned")
 @pytest.mark.parametrize("make", [misfits.knee, misfits.spine, misfits.legs], ids=["knee", "spine", "legs"])
 def test_other_parts_of_the_body_without_a_header_that_says_so_get_no_answer(tmp_path: Path, make) -> None:
+    paths = written(tmp_path, make())
     with pytest.raises(BrainMaskError):
-        travel(written(tmp_path, make()))
+        travel(paths, replace(MODELS, brain=None))
+    try:
+        outcome, _ = travel(paths)
+    except BrainMaskError:
+        return
+    assert outcome.held_because
 
 
 @pytest.mark.usefixtures("aligned")

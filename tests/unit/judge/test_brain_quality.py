@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -93,3 +95,15 @@ def test_numbers_for_the_job_book_are_plain() -> None:
     assert facts["roundness"] == 0.912
     assert facts["uncovered"] == {"T1": 0.012}
     assert facts["scalp_mm"] is None
+
+
+@pytest.mark.parametrize(
+    ("agreement", "decision"),
+    [(None, None), (0.93, None), (0.7, Decision.CAUTION), (0.4, Decision.HOLD)],
+)
+def test_two_ways_of_finding_the_brain_that_disagree_are_told(
+    agreement: float | None, decision: Decision | None
+) -> None:
+    quality, _ = judged(BRAIN)
+    found = {each.check: each.decision for each in judge_brain(replace(quality, agreement=agreement))}
+    assert found.get(Check.AGREEMENT) is decision
