@@ -16,10 +16,10 @@ from pathlib import PurePosixPath
 from bt_node.domain.errors import InstanceConflictError
 from bt_node.receive.errors import EncodingError
 from bt_node.receive.header import read_identity
+from bt_node.receive.instance import describe
 from bt_node.receive.part10 import read_stored_file
 from bt_node.receive.ports import ReceiptBook
 from bt_node.receive.spool import Spool, instance_path
-from bt_node.receive.store import describe
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from bt_node.receive.answers import Answer, Message, respond
 from bt_node.receive.association import Exchange, Who
 from bt_node.receive.command import Command
 from bt_node.receive.commitment import Action, Commitment, Event
+from bt_node.receive.instance import StoreRequest
 from bt_node.receive.negotiation import VERIFICATION, AcceptedContext
-from bt_node.receive.store import StoreRequest, StoreScp
+from bt_node.receive.store import StoreScp
 
 
 class Verbs:

@@ -12,7 +12,8 @@ from receive_cases import STUDY, encoded, in_syntax, mr_slice
 
 from bt_node.receive import Spool, reconcile
 from bt_node.receive.answers import Answer
-from bt_node.receive.store import StoreRequest, StoreScp
+from bt_node.receive.instance import StoreRequest
+from bt_node.receive.store import StoreScp
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
