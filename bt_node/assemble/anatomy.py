@@ -17,7 +17,7 @@ _BREATHING = "breathing"  # held or triggered: done for the trunk
 # fmt: off
 HEAD_WORDS = words(
     ("head", alone(
-        "head", r"brain\w*", "skull", "kopf", r"schad\w*", r"hirn\w*", r"neuro\w*", r"cran\w*", r"cereb\w*",
+        "head", r"brain\w*", "skull", "kopf", r"schad\w*", r"hirn\w*", r"cran\w*", r"cereb\w*",
         r"encef\w*", r"enceph\w*", "tete", "cabeza", "cabeca", "testa", r"mozg\w*", r"glow\w*", "beyin", "hoofd",
         "headneck", "craneo", "cerveau", "cervello", r"hersen\w*", r"schaed\w*", "kranial", r"kafa\w*",
         "vertebralcranium", "nch", r"glio\w*", "sella", "pituitary", "iac", "orbits?", "face")
@@ -51,6 +51,8 @@ BODY_WORDS = words(
     (_BREATHING, alone("bh", r"breath ?h\w*", "apnee", "apnoe?", "navtrig", r"resp(?: ?trig)?", "trig")),
 )
 # fmt: on
+# A department, and so neither head nor spine where the spine is named beside it.
+_NEURO = words(("neuro", alone(r"neuro\w*")))
 _WIDEST_HEAD_MM = 350.0  # field of view: whole heads fit into 280 mm, with neck and shoulders into 300
 _FEWEST_SLICES = 9  # fewer are a localizer
 _NARROWEST_HEAD_MM = 75.0  # sagittal slices from ear to ear: 130 mm and more; spines and knees have 40 to 70
@@ -70,7 +72,7 @@ def other_part(candidate: Candidate) -> str | None:
     found = next((found for text in candidate.texts if (found := _part(text))), None)
     if found and not (found == _BREATHING and first_key(HEAD_WORDS, part)):
         return f"description says {found}, not the head"
-    if (found := _part(asked)) and not first_key(HEAD_WORDS, part):
+    if (found := _part(asked)) and not first_key(HEAD_WORDS, part) and not first_key(_NEURO, asked):
         return f"StudyDescription says {found}, not the head"
     return None
 
@@ -81,6 +83,8 @@ def too_large_or_narrow(candidate: Candidate) -> str | None:
     view = max(facts.rows * facts.pixel_spacing[0], facts.columns * facts.pixel_spacing[1])
     if view > _WIDEST_HEAD_MM:
         return f"a field of view of {view:.0f} mm: more than a head"
+    if (length := shape.slices * shape.spacing_mm) > _WIDEST_HEAD_MM:
+        return f"slices over {length:.0f} mm: more than a head"
     named = any(first_key(HEAD_WORDS, text) for text in candidate.texts)
     if shape.plane is Plane.SAGITTAL and shape.coverage_mm < _NARROWEST_HEAD_MM and not named:
         return f"sagittal slices over {shape.coverage_mm:.0f} mm only: less than a head is wide"
@@ -96,7 +100,23 @@ def names_another_part(everything: list[Candidate]) -> str | None:
     if any(first_key(HEAD_WORDS, text) for text in said):
         return None
     named = next((found for text in said if (found := first_key(BODY_WORDS, text))), None)
-    return named or next(("a narrow part" for candidate in everything if _narrow_stack(candidate)), None)
+    if named or any(first_key(_NEURO, text) for text in said):
+        return named
+    return next(("a narrow part" for candidate in everything if _narrow_stack(candidate)), None)
+
+
+def asked_for_another_part(candidate: Candidate) -> bool:
+    """Whether what was asked for names another part of the body, and nothing surer says that this one is a head.
+
+    BodyPartExamined is surer only where the head was asked for as well: scanners fill in what the last patient had.
+    """
+    asked = _asked(candidate)
+    if first_key(BODY_WORDS, asked) in {None, _NECK, _BREATHING}:
+        return False
+    if any(first_key(HEAD_WORDS, text) for text in candidate.texts):
+        return False
+    both = first_key(HEAD_WORDS, asked) and first_key(HEAD_WORDS, normalise(candidate.series.body_part))
+    return not both
 
 
 def _narrow_stack(candidate: Candidate) -> bool:

@@ -13,7 +13,7 @@ from enum import Enum
 
 from bt_node.assemble.agent import examined_without, has_agent
 from bt_node.assemble.candidate import Candidate
-from bt_node.assemble.twins import Clock, adds_words, are_twins, groups_of_twins, runs_in_order
+from bt_node.assemble.twins import Clock, adds_words, are_twins, groups_of_twins, runs_in_order, same_settings
 from bt_node.assemble.vocabulary import BOLUS_WORDS, SPIN_LABEL_WORDS
 from bt_node.assemble.words import contrast_word, first_key
 
@@ -23,8 +23,13 @@ class Basis(Enum):
 
     PERSON = (6, "")
     STATED = (5, "")
+    AGENT = (5, "", "by ContrastBolusAgent alone")
     AFTER_STATED = (4, "")
     NAMED_TWIN = (3, "")
+    AGENT_EARLY = (
+        3.3,
+        "only ContrastBolusAgent says that contrast was given, it may have been filled in before the injection",
+    )
     AGENT_ALONE = (3.2, "only ContrastBolusAgent says that contrast was given, and no T1 is without it")
     BOLUS = (3.1, "only a bolus perfusion before it says that contrast was given")
     STARTED = (3.05, "only ContrastBolusStartTime tells before from after contrast")
@@ -35,8 +40,8 @@ class Basis(Enum):
     SILENT_BEFORE = (1.5, "it says nothing about contrast, and the series that do have other settings")
     SILENT = (0, "nothing says whether contrast was given")
 
-    def __init__(self, rank: float, doubt: str) -> None:
-        self.rank, self.doubt = rank, doubt
+    def __init__(self, rank: float, doubt: str, _apart: str = "") -> None:
+        self.rank, self.doubt = rank, doubt  # `_apart` keeps members of equal rank from being one
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ def stated(everything: Sequence[Candidate], t1s: Sequence[Candidate] = ()) -> di
         refused = anywhere and candidate.series.contrast_given is False
         verdict = _stated_by(candidate, agent=agent, refused=refused)
         if verdict and verdict.basis is Basis.AGENT_ALONE and not all(t1_agents):
-            verdict = replace(verdict, basis=Basis.STATED)
+            frames_say = candidate.series.contrast_given is not None
+            verdict = replace(verdict, basis=Basis.STATED if frames_say else Basis.AGENT)
         if verdict:
             found[candidate] = verdict
     return found
@@ -113,6 +119,7 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Ver
     injections = _injections(everything, clock)
     said = stated(everything, t1s)
     verdicts = {candidate: said[candidate] for candidate in t1s if candidate in said} | dict(known)
+    _doubt_early_agents(verdicts, t1s, clock)
     _confront_with_time(verdicts, known, clock)
     _spread_in_time(t1s, verdicts, clock, injections)
     decided = [c for c in {*t1s, *known} if c not in verdicts or verdicts[c].given is not None]
@@ -124,6 +131,36 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Ver
         if candidate not in verdicts:
             verdicts[candidate] = _silent(candidate, verdicts, clock)
     return verdicts
+
+
+def _doubt_early_agents(verdicts: dict[Candidate, Contrast], t1s: Sequence[Candidate], clock: Clock) -> None:
+    """Consoles write the agent on every series from the moment on that somebody typed it in.
+
+    It proves contrast on the last T1 that has it, and on one whose equal was acquired before without it; on others
+    the injection may have come later.
+    """
+    doubted = [
+        candidate
+        for candidate, verdict in verdicts.items()
+        if verdict.basis is Basis.AGENT
+        and any(verdicts[other].given and _may_follow(other, candidate, clock) for other in verdicts)
+        and not any(_is_plain_equal(other, candidate, verdicts) for other in t1s)
+    ]
+    for candidate in doubted:
+        verdicts[candidate] = replace(verdicts[candidate], basis=Basis.AGENT_EARLY)
+
+
+def _may_follow(other: Candidate, candidate: Candidate, clock: Clock) -> bool:
+    """Whether the other may be of a later acquisition; where no times tell, it may."""
+    here, there = clock.time(candidate), clock.time(other)
+    if other is candidate or clock.one_acquisition([candidate, other]):
+        return False
+    return here is None or there is None or here < there
+
+
+def _is_plain_equal(other: Candidate, candidate: Candidate, verdicts: Verdicts) -> bool:
+    claims = other in verdicts and verdicts[other].given is not False
+    return not claims and not has_agent(other) and same_settings(other, candidate)
 
 
 def _confront_with_time(verdicts: dict[Candidate, Contrast], known: Verdicts, clock: Clock) -> None:
@@ -222,7 +259,7 @@ def _spread_in_time(
 
 
 _OUTSIDE = frozenset({Basis.BOLUS, Basis.STARTED})
-_FIRM = frozenset({Basis.PERSON, Basis.STATED})
+_FIRM = frozenset({Basis.PERSON, Basis.STATED, Basis.AGENT})
 
 
 def _sources(verdicts: Verdicts, clock: Clock, *, given: bool) -> list[_Source]:

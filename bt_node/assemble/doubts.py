@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bt_node.assemble.anatomy import asked_for_another_part
 from bt_node.assemble.ranking import Fit, repeats
 from bt_node.assemble.vocabulary import LOCAL_WORDS
 from bt_node.assemble.weighting import Basis
@@ -28,6 +29,10 @@ def _names_a_part(fit: Fit) -> bool:
     return any(first_key(LOCAL_WORDS, text) for text in fit.candidate.texts)
 
 
+def _asked_for_another(fit: Fit) -> bool:
+    return not fit.other_part and asked_for_another_part(fit.candidate)
+
+
 DOUBTS: tuple[Doubt, ...] = (
     Doubt(lambda fit: fit.weighting is Basis.WORDS, "only words name its weighting, timing does not confirm them"),
     Doubt(lambda fit: fit.weighting is Basis.TIMING, "only timing tells its weighting, no word names it"),
@@ -36,6 +41,7 @@ DOUBTS: tuple[Doubt, ...] = (
     Doubt(repeats, "its description says that it repeats another acquisition"),
     Doubt(lambda fit: "SECONDARY" in fit.candidate.series.image_type, "it was made from another series"),
     Doubt(lambda fit: bool(fit.other_part), "the study names another part of the body, and nowhere the head"),
+    Doubt(_asked_for_another, "what was asked for names another part of the body"),
 )
 
 

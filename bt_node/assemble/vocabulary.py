@@ -69,6 +69,12 @@ _AGENT = (
 )
 
 # Both at once, as an examination is called: says nothing about one series.
+# What else comes before or after: an operation, a therapy, an event. "post stealth" is after contrast.
+_OTHER_EVENTS = (
+    r"(?! ?(?:op|surg|rt|rad|tx|chemo|biops|trauma|treat|therap|resec|excis|ictal|seiz|gk|gamma|cyber|srs|stroke|cran"
+    r"|embol|thromb|shunt|coil|clip|dbs|implant|transpl|partum|infect|covid))"
+)
+
 BEFORE_AND_AFTER = re.compile(
     "±|" + alone(
         r"w ?/? ?w?/?o? ?(?:and|&|/) ?w ?/? ?o", "w/? ?wo", "w/? ?w/o", "wwo",
@@ -84,7 +90,8 @@ CONTRAST_ABSENT = words(
         rf"(?:without|w ?/ ?o|wo|no|non|un|minus) ?{_AGENT}", r"noncon\w*", r"nocon\w*", r"unenh\w*",
         r"non ?enh\w*", "w ?/ ?o", "wo", "without", "plain")),
     ("before contrast", alone(
-        rf"(?:pr[ae]e?|before|prior to) ?{_AGENT}", "pre(?! ?op| ?sat| ?frontal)", r"precon\w*", r"pregad\w*")),
+        rf"(?:pr[ae]e?|before|prior to) ?{_AGENT}", rf"pre{_OTHER_EVENTS}(?! ?sat| ?frontal)", r"precon\w*",
+        r"pregad\w*")),
     ("native", alone("nativ[aeo]?", "nat", "basale?(?! gang)", "blanco", "diretta", "simple", r"нативн\w*")),
     ("ohne KM", alone(rf"(?:ohne|o|vor|(?<!i )v) ?{_AGENT}")),
     ("sans injection", alone(rf"(?:sans|ss|avant) ?(?:l )?{_AGENT}", r"non ?inj\w*")),
@@ -104,12 +111,14 @@ CONTRAST_PRESENT = words(
     ("+C", (r"\+ ?(?:c|k|km|gd|gad\w*|contrast\w*|ce|m ?d ?c|c?iv|ку|inj\w*|kl)(?![a-z])"
            r"|(?<![a-z])(?:c|gd|km) ?\+|(?<![a-z])(?:k|c?iv|mdc|gado|ку|inj)\+")),
     # "post" of time, not "posterior", "post-op", "post-RT", "postcentral" …
-    ("post", r"(?<![a-z])post(?! ?op| ?surg| ?rt| ?rad| ?tx| ?chemo| ?biops| ?trauma|er|ur|cent|lam)"),
+    ("post", rf"(?<![a-z])post{_OTHER_EVENTS}(?!er|ur|cent|lam)"),
     ("pós", r"(?<![a-z])pos(?= ?(?:contr|gd|gad|inj|iv|c(?![a-z]))|$)"),
     ("Gd", alone("gd", "gd ?dtpa", "gd ?do3a", "gd ?bopta", "gd ?dota", "gad", r"gado\w*", r"gadav\w*")),
     ("contrast agent", alone(
         "dotarem", "magnevist", "prohance", "multihance", "omniscan", "clariscan", "elucirem", "vueway", "artirem")),
-    ("contrast", alone(r"contrast\w*", r"[kc]ontras\w*", "contr", "kontr")),
+    # Not the contrast of an image: "high contrast", "MT contrast".
+    ("contrast", r"(?<!high )(?<!low )(?<!mt )(?<!transfer )(?<!tissue )(?<!phase )(?<!image )"
+                 + alone(r"contrast\w*", r"[kc]ontras\w*", "contr", "kontr")),
     ("CE", alone("ce", "t1w?ce", "enh", r"enhanc\w*", "w ?/ ?c", "w c", "wcon", "wc")),
     ("T1c", r"t1 ?w?c(?![a-z0-9])"),
     ("PC", alone("pc")),

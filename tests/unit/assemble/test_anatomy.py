@@ -122,3 +122,32 @@ def test_a_narrow_sagittal_stack_beside_series_that_name_no_part_leaves_a_doubt(
     assert choose_roles(study(*four(), narrow)).certainty(Role.T2) is Certainty.LIKELY
     localizer = replace(narrow, slices=narrow.slices[:3])
     assert choose_roles(study(*four(), localizer)).certainty(Role.T2) is Certainty.SURE
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ("NEURO^L-SPINE", ""),
+        ("Neuro Spine cervical", "HEAD"),
+        ("L-SPINE W/WO", "HEAD"),
+        ("MR LUMBAR SPINE", "BRAIN"),
+        ("MR BRAIN AND CERVICAL SPINE", ""),
+    ],
+)
+def test_a_spine_that_was_asked_for_leaves_a_doubt(asked: str, part: str) -> None:
+    assignment = choose_roles(study(*four(study_description=asked, body_part=part)))
+    assert {role: assignment.certainty(role) for role in Role} == dict.fromkeys(Role, Certainty.LIKELY)
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [("MR BRAIN AND CERVICAL SPINE", "BRAIN"), ("NEURO", ""), ("NEURO^ROUTINE", "HEAD"), ("HEAD AND NECK", "")],
+)
+def test_a_head_that_was_asked_for_leaves_none(asked: str, part: str) -> None:
+    assignment = choose_roles(study(*four(study_description=asked, body_part=part)))
+    assert {role: assignment.certainty(role) for role in Role} == dict.fromkeys(Role, Certainty.SURE)
+
+
+def test_more_slices_than_a_head_has_take_no_role() -> None:
+    assignment = choose_roles(study(mr_series(3, "T1 tra", slices=120, spacing_mm=5.0, **SE_T1)))
+    assert "more than a head" in assignment.set_aside[0].reason

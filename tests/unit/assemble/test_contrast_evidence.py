@@ -145,3 +145,56 @@ def test_of_equal_t1_after_contrast_the_sooner_is_taken(sooner: str, later: str)
     assignment = choose_roles(study(t1(3, "T1 tra nativ"), second, first, T2, FLAIR))
     assert chosen(assignment, Role.T1C) == (9, Certainty.SURE)
     assert "sooner" in next(e.reason for e in assignment.set_aside if e.series_number == 14)
+
+
+AGENT: dict[str, Any] = {"contrast_agent": "Gadobutrol"}
+SAGITTAL = t1(1, "T1 sag", plane="sagittal")
+
+
+@pytest.mark.parametrize("last", ["T1 tra", "T1 tra KM"])
+@pytest.mark.parametrize("early", [{**MPRAGE, **THIN}, SE_T1])
+def test_an_agent_typed_in_before_the_injection_is_not_taken_for_contrast(early: dict[str, Any], last: str) -> None:
+    typed_early = mr_series(2, "T1 tra", minute=2, **early, **AGENT)
+    assignment = choose_roles(study(SAGITTAL, typed_early, t1(9, last, **AGENT), T2, FLAIR))
+    assert chosen(assignment, Role.T1C) == (9, Certainty.SURE)
+    second = assignment.ranking[Role.T1C][1]
+    assert second.series_number == 2
+    assert "filled in before the injection" in second.doubts[0]
+
+
+def test_an_agent_stays_sure_where_the_equal_without_it_came_before() -> None:
+    after = mr_series(8, "T1 tra", minute=8, **MPRAGE, **THIN, **AGENT)
+    before = mr_series(2, "T1 tra", minute=2, **MPRAGE, **THIN)
+    assignment = choose_roles(study(before, after, t1(9, **AGENT), T2, FLAIR))
+    assert chosen(assignment, Role.T1C) == (8, Certainty.SURE)
+
+
+def test_agents_without_times_leave_a_doubt() -> None:
+    several = [replace(one, acquired_at_s=None) for one in (SAGITTAL, t1(8, **AGENT), t1(9, **AGENT, echo_time_ms=8))]
+    assert Certainty.SURE not in {
+        choose_roles(study(*several, T2, FLAIR)).certainty(role) for role in (Role.T1, Role.T1C)
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "post treatment",
+        "post resection",
+        "post-gamma knife",
+        "post ictal",
+        "pre SRS",
+        "pre-radiation",
+        "high contrast",
+    ],
+)
+def test_other_events_and_other_contrasts_state_nothing(words: str) -> None:
+    assignment = choose_roles(study(SAGITTAL, t1(9, f"T1 tra {words}"), T2, FLAIR))
+    choices = [assignment.choices[role] for role in (Role.T1, Role.T1C) if role in assignment.choices]
+    assert all(choice.certainty is Certainty.LIKELY for choice in choices)
+
+
+@pytest.mark.parametrize("words", ["post stealth", "post", "post contrast", "contrast"])
+def test_contrast_words_still_state_it(words: str) -> None:
+    assignment = choose_roles(study(SAGITTAL, t1(9, f"T1 tra {words}"), T2, FLAIR))
+    assert chosen(assignment, Role.T1C) == (9, Certainty.SURE)
