@@ -6,7 +6,7 @@ import numpy as np
 
 from bt_node.domain.geometry import BoolArray, ImageArray
 
-_SMALLEST_DEVIATION = 1e-6
+_SMALLEST_DEVIATION = 1e-9  # of the largest value: any unit, and a constant brain divides by no rounding error
 
 
 def zscore_inside(array: ImageArray, brain: BoolArray) -> ImageArray:
@@ -29,7 +29,7 @@ def zscore_inside(array: ImageArray, brain: BoolArray) -> ImageArray:
         raise ValueError("the brain mask is empty")
     if not np.isfinite(inside).all():
         raise ValueError("intensities inside the brain are not finite")
-    deviation = max(float(inside.std()), _SMALLEST_DEVIATION)
+    deviation = max(float(inside.std()), _SMALLEST_DEVIATION * (float(np.abs(inside).max()) or 1.0))
     result = np.zeros(array.shape, dtype=np.float32)
     result[brain] = ((inside - inside.mean()) / deviation).astype(np.float32)
     return result

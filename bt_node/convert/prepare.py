@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from bt_node.convert.bias import without_shading
-from bt_node.convert.brainmask import check_plausible, find_brain, mask_of
+from bt_node.convert.brainmask import PLAUSIBLE_ML, check_plausible, find_brain, mask_of
 from bt_node.convert.fat import without_fat
 from bt_node.convert.intensity import zscore_inside
 from bt_node.convert.itk import itk_to_volume, one_itk_thread, resample, volume_to_itk
@@ -161,6 +161,8 @@ def _head_grid(reference: Volume) -> Grid:
     """1 mm grid along the patient's axes around the reference's head, within what was scanned."""
     image = without_aliasing(volume_to_itk(reference), 2 * MODEL_SPACING_MM)
     index = np.argwhere(sitk.GetArrayFromImage(head_mask(image)) > 0)
+    if not index.size:  # blank
+        raise BrainMaskError(0.0, *PLAUSIBLE_ML)
     points = itk_to_volume(image).grid.index_to_world(index)
     margin = np.full(3, _MARGIN_MM)
     return axis_aligned_grid(np.floor(points.min(axis=0) - margin), points.max(axis=0) + margin)

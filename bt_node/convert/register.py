@@ -46,6 +46,7 @@ _TRIES, _RESTARTS = 4, 2
 # The step after each change of direction. With a half the steps died out up to 2.4 mm before the maximum.
 _RELAXATION = 0.8
 _HALF_VOXEL = 0.5
+_LEAST_VOXELS = 4  # along each axis: ITK's recursive Gaussian needs so many
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def reference_report(role: Role) -> RegistrationReport:
 
 def head_mask(image: sitk.Image) -> sitk.Image:
     """Where there is tissue rather than air: uint8, largest part, holes filled. Any spacing."""
-    smooth = sitk.SmoothingRecursiveGaussian(image, 2.0) if min(image.GetSize()) >= 4 else image  # noqa: PLR2004
+    smooth = sitk.SmoothingRecursiveGaussian(image, 2.0) if min(image.GetSize()) >= _LEAST_VOXELS else image
     tissue = sitk.OtsuThreshold(smooth, 0, 1, 128)
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(tissue))
     largest = sitk.Cast(parts == 1, sitk.sitkUInt8)
@@ -108,7 +109,7 @@ def register(reference: Volume, moving: Volume, role: Role) -> RegistrationRepor
         RegistrationError: the two do not overlap, or share no information after all attempts.
     """
     with one_itk_thread:
-        return _Pair(_Fixed.of(reference), _prepare(moving), role).register()
+        return _Pair(_fixed(reference, role), _moving(role, moving), role).register()
 
 
 def register_all(reference: Volume, others: Mapping[Role, Volume]) -> dict[Role, RegistrationReport]:
@@ -120,10 +121,28 @@ def register_all(reference: Volume, others: Mapping[Role, Volume]) -> dict[Role,
     if not others:
         return {}
     with one_itk_thread, ThreadPoolExecutor(max_workers=len(others)) as pool:
-        moving = pool.map(_prepare, others.values())
-        fixed = _Fixed.of(reference)
+        moving = pool.map(_moving, others, others.values())
+        fixed = _fixed(reference, next(iter(others)))
         found = pool.map(lambda role, image: _Pair(fixed, image, role).register(), others, moving)
         return dict(zip(others, found, strict=True))
+
+
+class _UnfitError(Exception):
+    """An image that nothing can be registered to; the words go on from "it" or "the reference"."""
+
+
+def _fixed(reference: Volume, role: Role) -> _Fixed:
+    try:
+        return _Fixed.of(reference)
+    except _UnfitError as error:
+        raise RegistrationError(role.value, f"the reference {error}") from error
+
+
+def _moving(role: Role, volume: Volume) -> sitk.Image:
+    try:
+        return _prepare(volume)
+    except _UnfitError as error:
+        raise RegistrationError(role.value, f"it {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,12 +174,18 @@ class _Pair:
 
     def __init__(self, fixed: _Fixed, moving: sitk.Image, role: Role) -> None:
         self.role = role
-        self.centre, self.other_centre = fixed.centre, _middle(head_mask(moving))
+        self.centre, self.other_centre = fixed.centre, self._middle_of(moving)
         self.points = fixed.points
         self.normal = np.reshape(moving.GetDirection(), (3, 3))[:, 2]
         self.region = _own(fixed.region)
         images = zip(fixed.levels, _LEVELS_MM, strict=True)
         self.levels = [(_own(image), _smooth(moving, width)) for image, width in images]
+
+    def _middle_of(self, moving: sitk.Image) -> FloatArray:
+        try:
+            return _middle(head_mask(moving))
+        except _UnfitError as error:
+            raise RegistrationError(self.role.value, f"it {error}") from error
 
     def register(self) -> RegistrationReport:
         identity = self._rigid(np.zeros(3))
@@ -311,6 +336,8 @@ def _smooth(image: sitk.Image, width_mm: float) -> sitk.Image:
 def _prepare(volume: Volume) -> sitk.Image:
     """About 2 mm in plane, and without the few very bright voxels that would push all tissue into a few bins."""
     image = without_aliasing(volume_to_itk(volume), _WORKING_MM)
+    if min(image.GetSize()) < _LEAST_VOXELS:
+        raise _UnfitError(f"has {min(image.GetSize())} slices or rows only, too few to compare.")
     values = sitk.GetArrayFromImage(image)
     tissue = values[values > values.mean()]
     if tissue.size == 0:  # a constant image; registration will find no information in it
@@ -326,6 +353,8 @@ def _motion(transform: sitk.Euler3DTransform) -> RigidMotion:
 def _middle(mask: sitk.Image) -> FloatArray:
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.Execute(mask)
+    if not statistics.GetNumberOfLabels():
+        raise _UnfitError("shows nothing: its values are all the same.")
     return np.asarray(statistics.GetCentroid(1))
 
 

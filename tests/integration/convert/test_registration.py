@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from bt_node.assemble.study import read_study
 from bt_node.convert import register as module
 from bt_node.convert.itk import resample, volume_to_itk
 from bt_node.convert.nifti import read_nifti
-from bt_node.convert.register import register
+from bt_node.convert.prepare import prepare
+from bt_node.convert.register import register, register_all
 from bt_node.convert.regrid import axis_aligned_grid
 from bt_node.convert.stack import load_series
-from bt_node.domain.errors import RegistrationError
+from bt_node.domain.errors import BrainMaskError, RegistrationError
 from bt_node.domain.geometry import Volume
 from bt_node.domain.study import Role
 from bt_node.simulate.motion import KnownMotion, covered, middle, moved, slab
@@ -111,6 +113,39 @@ def test_the_scanner_s_geometry_is_kept_where_nobody_moved(volumes: Mapping[Role
 def test_a_series_that_covers_a_sliver_of_the_head_is_refused_with_how_much(volumes: Mapping[Role, Volume]) -> None:
     with pytest.raises(RegistrationError, match=r"FLAIR .* it covers \d+% of the reference head"):
         register(volumes[Role.T1C], slab(volumes[Role.FLAIR], 0.45, 0.7), Role.FLAIR)
+
+
+def _few(volume: Volume, count: int) -> Volume:
+    grid = volume.grid
+    return Volume(volume.array[:count].copy(), replace(grid, shape=(count, *grid.shape[1:])))
+
+
+def _blank(volume: Volume, value: float) -> Volume:
+    return Volume(np.full_like(volume.array, value), volume.grid)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda volume: _few(volume, 1), "1 slices or rows only"),
+        (lambda volume: _few(volume, 3), "3 slices or rows only"),
+        (lambda volume: _blank(volume, 0.0), "shows nothing"),
+        (lambda volume: _blank(volume, 500.0), "shows nothing"),
+    ],
+    ids=["one slice", "three slices", "black", "grey"],
+)
+def test_what_cannot_be_compared_is_refused_in_words(
+    volumes: Mapping[Role, Volume], spoil: Callable[[Volume], Volume], said: str
+) -> None:
+    with pytest.raises(RegistrationError, match=f"T2 .* it .*{said}"):
+        register_all(volumes[Role.T1C], {Role.T2: spoil(volumes[Role.T2])})
+    with pytest.raises(RegistrationError, match=f"T2 .* the reference .*{said}"):
+        register(spoil(volumes[Role.T1C]), volumes[Role.T2], Role.T2)
+
+
+def test_a_lone_blank_series_has_no_brain(volumes: Mapping[Role, Volume]) -> None:
+    with pytest.raises(BrainMaskError):
+        prepare({Role.T1C: _blank(volumes[Role.T1C], 0.0)})
 
 
 def test_a_result_that_every_new_start_beats_is_refused(

@@ -22,6 +22,13 @@ def test_the_scanner_unit_does_not_matter() -> None:
     np.testing.assert_allclose(zscore_inside(array * 7 + 30, brain), zscore_inside(array, brain), atol=1e-4)
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_nor_does_how_small_it_is(unit: float) -> None:
+    array = np.random.default_rng(3).normal(100, 15, size=(4, 5, 6)).astype(np.float32)
+    brain = np.ones(array.shape, dtype=np.bool_)
+    np.testing.assert_allclose(zscore_inside(array * unit, brain), zscore_inside(array, brain), atol=1e-4)
+
+
 def test_an_empty_mask_and_a_nan_are_refused() -> None:
     array = np.ones((2, 2, 2), np.float32)
     with pytest.raises(ValueError, match="empty"):
