@@ -56,7 +56,7 @@ def classic_frames(ds: Dataset) -> tuple[Frame, ...]:
         Frame(
             slice=place.slice_facts(ds, 0, integer(ds, "InstanceNumber"), ds),
             image_type=_with(_words(ds, "ImageType"), _component(ds, Dataset()) or component(ds)),
-            echo_time_ms=number(ds, "EchoTime"),
+            echo_time_ms=_positive(number(ds, "EchoTime")),
             repetition_time_ms=number(ds, "RepetitionTime"),
             inversion_time_ms=_positive(number(ds, "InversionTime")),
             flip_angle_deg=number(ds, "FlipAngle"),
@@ -109,7 +109,7 @@ def _enhanced_frame(ds: Dataset, group: _Groups, index: int) -> Frame:
     # Legacy Converted objects may keep the classic attributes at the top level (PS3.3 C.8.13.1), Philips keeps them
     # in a private item of each frame.
     classic = (ds, philips_classic_header(group.own))
-    echo_time = number(group("MREchoSequence"), "EffectiveEchoTime")
+    echo_time = _positive(number(group("MREchoSequence"), "EffectiveEchoTime"))
     return Frame(
         slice=place.slice_facts(ds, index, index + 1, group("PixelValueTransformationSequence")),
         image_type=_with(
@@ -117,7 +117,7 @@ def _enhanced_frame(ds: Dataset, group: _Groups, index: int) -> Frame:
             _component(frame_type, ds),
             _calculated(frame_type, ds),
         ),
-        echo_time_ms=echo_time if echo_time is not None else _first(classic, "EchoTime"),
+        echo_time_ms=echo_time or _positive(_first(classic, "EchoTime")),
         repetition_time_ms=number(timing, "RepetitionTime") or _first(classic, "RepetitionTime"),
         inversion_time_ms=_inversion_time(group("MRModifierSequence"), classic),
         flip_angle_deg=number(timing, "FlipAngle") or _first(classic, "FlipAngle"),

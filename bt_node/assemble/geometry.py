@@ -13,6 +13,7 @@ from bt_node.domain.study import Plane, SeriesFacts
 
 _SAME_DIRECTION = 0.99  # cosine: slices within 8° count as one stack
 _EVEN = 0.05
+_SAME_SPACING = 1e-4  # as the stack asks for
 _VOLUMETRIC_MM = 2.0
 _PLANES = (Plane.SAGITTAL, Plane.CORONAL, Plane.AXIAL)  # by the normal's largest component: x, y, z
 
@@ -27,7 +28,7 @@ class Shape:
     spacing_mm: float
     coverage_mm: float
     pixel_mm: tuple[float, float]
-    even: bool
+    even: bool  # one direction, one matrix, one distance: fit to be stacked
     volumetric: bool  # a 3D acquisition, or slices as thin as one
 
     @property
@@ -60,8 +61,19 @@ def shape_of(series: SeriesFacts) -> Shape:
         spacing_mm=spacing,
         coverage_mm=float(depths[-1] - depths[0]) + spacing,
         pixel_mm=series.slices[0].pixel_spacing,
-        even=bool(kinds == 1 and (gaps.size == 0 or np.abs(gaps - spacing).max() <= _EVEN * spacing)),
+        even=bool(
+            kinds == 1 and _one_matrix(series) and (gaps.size == 0 or np.abs(gaps - spacing).max() <= _EVEN * spacing)
+        ),
         volumetric=series.acquisition_type == "3D" or 0 < spacing <= _VOLUMETRIC_MM,
+    )
+
+
+def _one_matrix(series: SeriesFacts) -> bool:
+    first = series.slices[0]
+    return all(
+        (facts.rows, facts.columns) == (first.rows, first.columns)
+        and np.allclose(facts.pixel_spacing, first.pixel_spacing, rtol=_SAME_SPACING, atol=0)
+        for facts in series.slices
     )
 
 

@@ -110,7 +110,7 @@ def criteria(prefer: str = "3d") -> tuple[Criterion, ...]:
     """All points of comparison of a site that prefers "3d", "2d" or "none"."""
     return (
         Criterion(lambda fit: not fit.by_rule, "named by a rule of the site"),
-        Criterion(lambda fit: not fit.candidate.shape.even, "evenly spaced slices"),
+        Criterion(lambda fit: not fit.candidate.shape.even, "evenly spaced slices of one matrix"),
         Criterion(_coverage, "more of the head covered"),
         Criterion(lambda fit: -fit.contrast.rank if fit.contrast else 0, "surer evidence about contrast"),
         Criterion(lambda fit: fit.unwanted_contrast, "taken before contrast"),

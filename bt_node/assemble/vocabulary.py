@@ -178,14 +178,15 @@ EXCLUDED_WORDS = words(
         "mr[av]", "mrag", r"(?:3d)?tof\w*", r"angio\w*", r"[vw]eno\w*", "venc", "[23]dpca?", "pca", "pc[23]d", "cow",
         "twist", "tricks", "inhance", "phase ?contrast", "q ?flow", "arteries") + "|血管|ангио"),
     ("balanced steady state", alone("b ?[ft]fe", "balanced", "ciss", r"fiesta\w*", r"tru?e? ?fi\w*", "ssfp")),
-    ("parameter map", alone(r"t[12] ?maps?\w*", "maps?", r"relaxo\w*", "t1 ?rho", "mtr", r"aptw?")),
+    ("parameter map", alone(r"t[12] ?maps?\w*", "q?maps?", r"relaxo\w*", "t1 ?rho", "mtr", r"aptw?")),
     ("part of MP2RAGE", alone("inv ?[12]", "uni", "uni images?")),
     ("double inversion recovery", alone("dir")),
     ("STIR", alone(r"stir\w*")),
     ("dynamic series", alone("dyn", r"dynami\w*", "dynamik", "fldyn", "twist", "tricks", "disco", "multi ?phase")),
     ("fat or opposed-phase image", alone(r"opp\w*", "out ?of ?phase", "fat ?only", "dixon f")),
     ("fused image", alone(r"fus\w*", r"overlay\w*", r"colou?r\w*")),
-    ("result of a program", alone("results?", r"syn(?:thetic|mri|mr)\w*", "magic", r"oncology", r"segment\w*")),
+    ("result of a program", alone(
+        "results?", r"synthetic\w*", r"syn?mri?\w*", r"syn?maps?", "magic", r"oncology", r"segment\w*")),
 )
 # An acquisition made again because the first failed, most often by motion.
 REPEAT_WORDS = words(

@@ -119,6 +119,7 @@ def test_a_deflated_series_is_read(tmp_path: Path) -> None:
     ("keyword", "vr", "written", "attribute", "expected"),
     [
         ("EchoTime", "DS", "", "echo_time_ms", None),
+        ("EchoTime", "DS", "0", "echo_time_ms", None),
         ("EchoTime", "LO", "12.5", "echo_time_ms", 12.5),
         ("EchoTime", "LO", "12,5 ", "echo_time_ms", 12.5),
         ("EchoTime", "LO", "unknown", "echo_time_ms", None),

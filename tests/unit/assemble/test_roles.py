@@ -239,3 +239,25 @@ def test_each_series_has_one_end_and_no_free_text_is_in_any_reason() -> None:
     spoken += [text for a in assignment.ambiguous for text in a.candidates]
     assert all(spoken)
     assert not [text for text in spoken if "doejane" in text.lower() or "1970" in text]
+
+
+@pytest.mark.parametrize("word", ["SUB", "M_SUB", "SUBTRACTION", "UNI", "INV1", "ADC", "TRACEW", "MPR", "LOCALIZER"])
+def test_image_types_of_what_was_made_from_others_take_no_role(word: str) -> None:
+    made = mr_series(3, "T1 tra", **SE_T1, image_type=("DERIVED", "PRIMARY", "M", word))
+    assignment = choose_roles(study(made))
+    assert assignment.missing == tuple(Role)
+    assert assignment.set_aside[0].reason.startswith("ImageType says")
+
+
+@pytest.mark.parametrize("description", ["T1 syMRI", "QMAP T2", "T2 SyMaps", "Synthetic T2 FLAIR"])
+def test_maps_and_synthetic_images_take_no_role(description: str) -> None:
+    assert choose_roles(study(mr_series(3, description, **TSE_T2))).missing == tuple(Role)
+
+
+def test_a_series_of_mixed_matrices_stands_behind_one_that_can_be_stacked() -> None:
+    broken = mr_series(10, "T1 3D KM", **MPRAGE, **THIN)
+    broken = replace(broken, slices=(replace(broken.slices[0], rows=128, columns=128), *broken.slices[1:]))
+    whole = mr_series(9, "T1 tra KM", **SE_T1)
+    assignment = choose_roles(study(broken, whole, mr_series(3, "T1 tra", **SE_T1), T2, FLAIR))
+    assert chosen_numbers(assignment)[Role.T1C] == 9
+    assert "one matrix" in reason_of(assignment, 10)
