@@ -6,13 +6,14 @@ and the report says so.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from bt_node.assemble.identity import read_identity
-from bt_node.assemble.study import read_study
+from bt_node.assemble.study import UNREADABLE, read_study
 from bt_node.convert.lesions import Parts, same_lesions, split
 from bt_node.convert.register import register
 from bt_node.convert.stack import load_series
@@ -26,6 +27,8 @@ from bt_node.domain.study import StackedSeries
 from bt_node.domain.tumour import Findings, LabelMap, Region
 from bt_node.encode.readback import decode_segmentation
 from bt_node.encode.uids import derived_uid, tracking_uid
+
+logger = logging.getLogger(__name__)
 
 _SAME_VOLUME_ML = 0.005
 
@@ -217,6 +220,6 @@ def _former_outline(former: FormerStudy, spool: Path) -> tuple[StackedSeries, Bo
                 return stack, decode_segmentation(outline, stack.grid)[-1]  # the whole tumour is the last segment
             except ReadBackError:
                 continue
-    except BtNodeError:
-        pass
+    except (BtNodeError, OSError, *UNREADABLE) as error:  # damaged, or deleted meanwhile: this study goes on
+        logger.warning("former study of job %d cannot be read: %s", former.job_id, type(error).__name__)
     return _NO_OUTLINE

@@ -344,6 +344,14 @@ def test_without_the_former_files_nothing_is_said_of_several_lesions(node: Node,
     assert told["volumes_ml"]["WT"]["percent"] == pytest.approx(0.0, abs=0.1)
 
 
+@pytest.mark.parametrize("kept", [0, 400, -300], ids=["empty", "header cut", "end cut"])
+def test_a_former_outline_that_is_damaged_stops_nothing(node: Node, january: Visit, march: Visit, kept: int):
+    damaged = node.files(node.take(january))["SEG_DERIVED"]
+    damaged.write_bytes(damaged.read_bytes()[:kept])
+    told = node.findings(node.take(march))["follow_up"]
+    assert (told["compared"], told["because"]) == ("NUMBERS", "the former outline cannot be read as it was made")
+
+
 def test_an_outline_that_is_not_the_remembered_one_is_not_trusted(
     node: Node, january: Visit, march: Visit, phantoms: dict[str, PhantomStudy], tmp_path: Path
 ):
