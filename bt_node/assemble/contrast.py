@@ -239,15 +239,15 @@ def _spread_in_time(
     clock: Clock,
     injections: tuple[list[_Source], list[_Source]],
 ) -> None:
-    """Contrast cannot be taken back: after a series with it comes contrast, before a series without it came none."""
+    """In one visit contrast cannot be taken back: after a series with it comes contrast, before one without none."""
     after = _sources(verdicts, clock, given=True) + injections[0]
     before = _sources(verdicts, clock, given=False) + injections[1]
     for candidate in t1s:
         time = clock.time(candidate)
         if candidate in verdicts or time is None:
             continue
-        earlier = [source for source in after if source[0] < time]
-        later = [source for source in before if time < source[0]]
+        earlier = [source for source in after if 0 < time - source[0] < _SAME_VISIT_S]
+        later = [source for source in before if 0 < source[0] - time < _SAME_VISIT_S]
         if earlier:
             _, name, basis = min(earlier, key=lambda source: (-source[2].rank, source[0]))
             has = "" if basis in _OUTSIDE else ", which has contrast"
@@ -280,6 +280,9 @@ def _order_twins(
     if len(runs) < 2:  # noqa: PLR2004 - one acquisition, reconstructed more than once
         return
     first, last = runs[0], runs[-1]
+    begin, end = clock.time(first[0]), clock.time(last[0])
+    if begin is not None and end is not None and end - begin >= _SAME_VISIT_S:
+        return  # of two visits, each may be without contrast
     basis = Basis.ORDER if clock.time(first[0]) is not None else Basis.NUMBERS
     for candidate in first:
         verdicts.setdefault(
@@ -317,7 +320,9 @@ def _compare_names(
     for later in unknown:
         for earlier in (c for c in t1s if c in unknown or verdicts[c].given is False):
             here, there = clock.time(later), clock.time(earlier)
-            if here is None or there is None or not there < here or not adds_words(later, earlier):
+            if here is None or there is None or not 0 < here - there < _SAME_VISIT_S:
+                continue
+            if not adds_words(later, earlier):
                 continue
             since = _later(later, earlier, clock)
             why = f"a name longer than that of {earlier.name}, and {since} with the same settings"

@@ -198,3 +198,19 @@ def test_other_events_and_other_contrasts_state_nothing(words: str) -> None:
 def test_contrast_words_still_state_it(words: str) -> None:
     assignment = choose_roles(study(SAGITTAL, t1(9, f"T1 tra {words}"), T2, FLAIR))
     assert chosen(assignment, Role.T1C) == (9, Certainty.SURE)
+
+
+TWO_DAYS_MIN = 2 * 24 * 60.0
+
+
+def test_contrast_of_another_day_is_washed_out() -> None:
+    told = t1(9, "T1 tra KM")
+    next_visit = mr_series(12, "T1 sag", minute=TWO_DAYS_MIN, plane="sagittal", **SE_T1)
+    assignment = choose_roles(study(told, next_visit, T2, FLAIR))
+    assert chosen(assignment, Role.T1C) == (9, Certainty.SURE)
+    assert chosen(assignment, Role.T1) == (12, Certainty.LIKELY)
+
+
+def test_equal_acquisitions_of_two_days_are_not_before_and_after() -> None:
+    assignment = choose_roles(study(t1(3), mr_series(9, "T1 tra", minute=TWO_DAYS_MIN, **SE_T1), T2, FLAIR))
+    assert Role.T1C not in assignment.choices
