@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
+from pydicom import config
 
 from bt_node.assemble.study import UNREADABLE, read_study
 from bt_node.assemble.values import text
@@ -26,9 +28,17 @@ class FolderStudies:
 def read_folder(folder: Path) -> FolderStudies:
     """Read the headers of all DICOM files under a folder (or of one file); links to folders are not followed.
 
+    pydicom's remarks on odd values are kept quiet: they quote the value, a patient's name for example.
+
     Raises:
         NoDicomError: there is no study.
     """
+    with warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        return _read(folder)
+
+
+def _read(folder: Path) -> FolderStudies:
     paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
     found: dict[str, dict[str, Path]] = defaultdict(dict)
     others = repeated = 0

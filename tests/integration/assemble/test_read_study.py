@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_builder import STUDY_UID, made_uid, oblique_grid, ramp_volume, write_enhanced, write_series
+from pydicom import config
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -22,6 +23,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from bt_node.assemble.folder import read_folder
 from bt_node.assemble.roles import choose_roles
 from bt_node.assemble.study import read_study
 from bt_node.convert.stack import load_series
@@ -399,3 +401,16 @@ def test_every_real_vendor_file_ends_somewhere(shared_data: Path, tmp_path: Path
         (7, "not an MR image (Enhanced SR Storage)")
     ]
     assert all(np.isfinite(series.slices[0].position).all() for series in facts.series)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_folder_is_read_without_remarks_that_quote_its_values(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_series(tmp_path, VOLUME)[2]
+    with config.disable_value_validation():
+        ds = pydicom.dcmread(path)
+        ds.BodyPartExamined = "Doe, Jane (call 555)"
+        ds.save_as(path)
+    read_folder(tmp_path)
+    assert "Jane" not in caplog.text
