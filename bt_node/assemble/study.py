@@ -6,7 +6,7 @@ import logging
 import struct
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -59,6 +59,14 @@ _KEYWORDS = (
     *("RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 _WANTED = [*(Tag(keyword) for keyword in _KEYWORDS), *wanted_tags()]
+# Where these differ between images of one series, its volumes have headers of their own.
+_TOLD_APART_BY = (
+    "SeriesDescription",
+    "ScanningSequence",
+    "SequenceName",
+    "ContrastBolusAgent",
+    "ContrastBolusStartTime",
+)
 _PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
 
 
@@ -102,12 +110,24 @@ def read_study(paths: Mapping[str, Path]) -> StudyFacts:
 class _Series:
     """What was gathered for one SeriesInstanceUID."""
 
-    header: Dataset | None = None
+    headers: dict[tuple[str, ...], Dataset] = field(default_factory=dict)
+    kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
     instances: int = 0
     unusable: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     number: int | None = None
+
+    def keep(self, ds: Dataset) -> None:
+        """Keep one header of each kind: of two volumes in one series, one may be after contrast."""
+        kind = tuple(text(ds, keyword) for keyword in _TOLD_APART_BY)
+        self.headers.setdefault(kind, ds)
+        self.kinds[text(ds, "SOPInstanceUID")] = kind
+
+    def header_of(self, frames: Sequence[Frame]) -> Dataset:
+        """The header that most slices of a volume have."""
+        counted = Counter(self.kinds[frame.slice.sop_instance_uid] for frame in frames)
+        return self.headers[min(counted, key=lambda kind: (-counted[kind], kind))]
 
 
 @dataclass
@@ -144,12 +164,13 @@ class _Collected:
         for uid in sorted(self.by_series):
             gathered = self.by_series[uid]
             set_aside += _not_images(uid, gathered)
-            if gathered.header is None:
+            if not gathered.headers:
                 continue
             if gathered.unusable:
                 set_aside.append(SetAside(uid, gathered.number, _damage(gathered), gathered.instances))
                 continue
-            series += [series_facts(uid, gathered.header, frames) for frames in split_volumes(gathered.frames)]
+            volumes = split_volumes(gathered.frames)
+            series += [series_facts(uid, gathered.header_of(frames), frames) for frames in volumes if frames]
         study_uid = min(self.studies, key=lambda uid: (-self.studies[uid], uid)) if self.studies else ""
         return StudyFacts(study_uid, tuple(series), tuple(set_aside))
 
@@ -174,7 +195,7 @@ def _sort_in(series: _Series, ds: Dataset, *, has_pixels: bool) -> None:
     if reader is None or text(ds, "Modality").upper() not in {"MR", ""}:
         series.others[_kind(sop_class, text(ds, "Modality"))] += 1
         return
-    series.header = series.header if series.header is not None else ds
+    series.keep(ds)
     series.instances += 1
     if not has_pixels:
         series.unusable.append("the file ends before any pixel data")

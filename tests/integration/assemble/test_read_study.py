@@ -306,6 +306,25 @@ def test_two_echoes_in_one_series_become_two_volumes(tmp_path: Path) -> None:
     assert [(entry.instances, "proton density" in entry.reason) for entry in chosen.set_aside] == [(20, True)]
 
 
+@pytest.mark.parametrize("agents", [("", "Gadobutrol"), ("Gadobutrol", "")])
+def test_two_volumes_of_one_series_have_the_contrast_that_their_own_headers_tell(
+    tmp_path: Path, agents: tuple[str, str]
+) -> None:
+    paths: list[Path] = []
+    for index, agent in enumerate(agents):
+        paths += write_series(
+            tmp_path / str(index),
+            VOLUME,
+            series_uid="1.2.3.5",
+            SOPInstanceUID=lambda plane, index=index: made_uid(index, plane),
+            InstanceNumber=lambda plane, index=index: 1 + 100 * index + plane,
+            AcquisitionNumber=1 + index,
+            ContrastBolusAgent=agent,
+        )
+    first, second = read_study(by_uid(*paths)).series
+    assert (first.contrast_agent, second.contrast_agent) == agents
+
+
 def test_slices_that_nothing_tells_apart_stay_together_and_are_refused(tmp_path: Path) -> None:
     other = ramp_volume(VOLUME.grid, seed=2)  # images with the same pixels would be taken as copies
     keyed = by_uid(
