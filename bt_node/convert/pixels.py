@@ -59,7 +59,8 @@ class Instance:
             facts: the slice; its frame index, matrix, slope and intercept are used.
 
         Returns:
-            float32 (Y, X) in the scanner's unit: slope × stored + intercept (PS3.3 C.11.1.1.2).
+            float32 (Y, X) in the scanner's unit: slope × stored + intercept (PS3.3 C.11.1.1.2); 0, as where nothing
+            was scanned, in pixels that are padding (PS3.3 C.7.5.1.1.2).
 
         Raises:
             PixelDataError: colour, truncated or absent pixel data, an undecodable syntax, or another matrix than
@@ -74,7 +75,19 @@ class Instance:
             raise PixelDataError(
                 self._uid, f"the frame is {stored.shape}, the header says {facts.rows, facts.columns}"
             )
-        return (stored.astype(np.float64) * facts.slope + facts.intercept).astype(np.float32)
+        values = (stored.astype(np.float64) * facts.slope + facts.intercept).astype(np.float32)
+        padding = self._padding()
+        if padding is not None:
+            values[(stored >= padding[0]) & (stored <= padding[1])] = 0.0
+        return values
+
+    def _padding(self) -> tuple[int, int] | None:
+        """Least and largest stored value that stands for no pixel; None where there is none."""
+        value = self._dataset.get("PixelPaddingValue")
+        limit = self._dataset.get("PixelPaddingRangeLimit", value)
+        if not (isinstance(value, int) and isinstance(limit, int)):
+            return None
+        return min(value, limit), max(value, limit)
 
     def _refuse_other_than_monochrome2(self) -> None:
         photometric = str(self._dataset.get("PhotometricInterpretation", ""))

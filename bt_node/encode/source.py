@@ -17,6 +17,7 @@ import pydicom
 from pydicom import config
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MRImageStorage
 from pydicom.valuerep import DA, TM, DSfloat, validate_value
@@ -160,7 +161,7 @@ def _valid_element(header: Dataset, tag: BaseTag) -> DataElement | None:
     """The element; None where its value breaks its VR: writing it on would make the result invalid."""
     try:
         element: DataElement = header[tag]
-    except (ValueError, TypeError, KeyError, NotImplementedError, OverflowError):
+    except (ValueError, TypeError, KeyError, NotImplementedError, OverflowError, OSError, BytesLengthException):
         return None  # cannot even be decoded; what pydicom says about it would quote the value
     if element.VR in _CHECKED_VR and not _is_valid(element.VR, element.value):
         return None

@@ -189,3 +189,25 @@ def decode_with_known_size(path: Path, volume: Volume) -> ImageArray:
     _, rows, columns = volume.grid.shape
     facts = SliceFacts(UID, 0, (0, 0, 0), (1, 0, 0, 0, 1, 0), (1, 1), rows, columns)
     return open_instance(UID, path).frame(facts)
+
+
+@pytest.mark.parametrize(("limit", "gone"), [(None, {-2000}), (-1990, {-2000, -1995, -1990})])
+def test_padding_is_no_signal_but_nothing_scanned(
+    tmp_path: Path, volume: Volume, limit: int | None, gone: set[int]
+) -> None:
+    """Pixels outside a round or turned field of view; one value far below air would make MR look like CT."""
+    path = write_series(tmp_path, volume)[0]
+    ds = pydicom.dcmread(path)
+    stored = np.full((ds.Rows, ds.Columns), 40, dtype=np.int16)
+    stored[0, :3], stored[1, 0] = (-2000, -1995, -1990), -3
+    ds.PixelRepresentation, ds.BitsAllocated, ds.BitsStored, ds.HighBit = 1, 16, 16, 15
+    ds.PixelData = stored.tobytes()
+    ds.add_new("PixelPaddingValue", "SS", -2000)
+    if limit is not None:
+        ds.add_new("PixelPaddingRangeLimit", "SS", limit)
+    ds.save_as(path)
+    decoded = decode(path, slope=2.0, intercept=10.0)
+    told = {int(value): float(result) for value, result in zip(stored.ravel(), decoded.ravel(), strict=True)}
+    assert {value for value, result in told.items() if result == 0} == gone
+    assert told[40] == 90
+    assert told[-3] == 4

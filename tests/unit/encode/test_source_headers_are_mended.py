@@ -190,3 +190,22 @@ def test_libraries_may_speak_again_once_patient_text_is_out_of_reach(caplog: pyt
         library.warning("invalid: Doe^Jane")
     library.warning("harmless")
     assert [record.message for record in caplog.records] == ["harmless"]
+
+
+@pytest.mark.parametrize(("vr", "value"), [("FD", b"1.75"), ("SQ", b"text")])
+def test_bytes_that_are_no_value_of_their_representation_do_not_stop_the_report(
+    tmp_path: Path, vr: str, value: bytes
+) -> None:
+    """Written by a modality with its own idea of PatientSize, which results carry on."""
+    request = encode_cases.make_request(tmp_path)
+    for path in request.paths.values():
+        ds = pydicom.dcmread(path)
+        ds.PatientSize = None
+        ds.save_as(path)
+        raw = path.read_bytes()
+        empty = b"\x10\x00\x20\x10DS\x00\x00"
+        assert raw.count(empty) == 1
+        length = b"\0\0" + len(value).to_bytes(4, "little") if vr == "SQ" else len(value).to_bytes(2, "little")
+        header = b"\x10\x00\x20\x10" + vr.encode() + length
+        path.write_bytes(raw.replace(empty, header + value))
+    assert all("PatientSize" not in dataset or dataset.PatientSize is None for dataset in _encoded(request))
