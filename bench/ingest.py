@@ -32,7 +32,9 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from bt_node.jobs import open_book, upgrade_schema
-from bt_node.receive import Listener, ListenerSettings, Spool
+from bt_node.receive.listener import Listener
+from bt_node.receive.settings import ListenerSettings
+from bt_node.receive.spool import Spool
 from bt_node.simulate.node_process import free_port
 
 LIMIT_S = 170.0

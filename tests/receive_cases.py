@@ -21,7 +21,9 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
 from bench.trials.raw_peer import encoded
-from bt_node.receive import AllowedSource, Listener, ListenerSettings, Spool
+from bt_node.receive.listener import Listener
+from bt_node.receive.settings import AllowedSource, ListenerSettings
+from bt_node.receive.spool import Spool
 
 STUDY, SERIES = "1.2.826.0.1.42", "1.2.826.0.1.42.1"
 NATIVE = (

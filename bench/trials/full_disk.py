@@ -20,8 +20,10 @@ from pathlib import Path
 from bench.trials.kill_listener import Ledger, data_set, message
 from bench.trials.raw_peer import RELEASE, raw_association, read_pdu, status_in
 from bt_node.jobs import open_book, upgrade_schema
-from bt_node.receive import Listener, ListenerSettings, Spool
+from bt_node.receive.listener import Listener
 from bt_node.receive.part10 import read_stored_file
+from bt_node.receive.settings import ListenerSettings
+from bt_node.receive.spool import Spool
 
 OUT_OF_RESOURCES = 0xA700
 

@@ -39,9 +39,11 @@ from bench.trials.raw_peer import (
     status_in,
 )
 from bt_node.jobs import open_book, upgrade_schema
-from bt_node.receive import Listener, ListenerSettings, Spool
 from bt_node.receive import command as cs
 from bt_node.receive.command import encode_command
+from bt_node.receive.listener import Listener
+from bt_node.receive.settings import ListenerSettings
+from bt_node.receive.spool import Spool
 
 SYNTAXES = (
     uid.ExplicitVRLittleEndian,

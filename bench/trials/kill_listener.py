@@ -27,10 +27,12 @@ from pydicom import uid
 
 from bench.trials.raw_peer import in_pdus, raw_association, read_pdu, status_in
 from bt_node.jobs import open_book, upgrade_schema
-from bt_node.receive import Listener, ListenerSettings, Spool
 from bt_node.receive import command as cs
 from bt_node.receive.command import encode_command
+from bt_node.receive.listener import Listener
 from bt_node.receive.part10 import read_stored_file
+from bt_node.receive.settings import ListenerSettings
+from bt_node.receive.spool import Spool
 from bt_node.simulate.node_process import free_port
 
 ROOT = "1.2.826.0.1.77"

@@ -18,9 +18,10 @@ from pydicom import uid
 
 from bench.trials.kill_listener import data_set
 from bt_node.jobs import open_book, upgrade_schema
-from bt_node.receive import Listener, ListenerSettings, Spool
+from bt_node.receive.listener import Listener
 from bt_node.receive.part10 import encode_file_meta
-from bt_node.receive.spool import instance_path
+from bt_node.receive.settings import ListenerSettings
+from bt_node.receive.spool import Spool, instance_path
 
 
 @dataclass(frozen=True)

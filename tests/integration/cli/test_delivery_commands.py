@@ -112,6 +112,7 @@ def test_a_dicomweb_destination_from_the_configuration_to_done(bench: Bench, ort
 
 
 def _publish_real(bench: Bench) -> int:
+    from hashlib import sha256
     from io import BytesIO
 
     from pydicom import Dataset
@@ -135,5 +136,7 @@ def _publish_real(bench: Bench) -> int:
     content = buffer.getvalue()
     path = bench.spool.store_result(job_id, "2.25.5", content)
     item = EncodedObject(ResultKind.SR, dataset.SOPClassUID, "2.25.5", "2.25.6", 9101, content)
-    bench.book.publish(claimed.id, claimed.token, RunRecord(), [StoredResult.of(item, path, "00")], ("pacs",))
+    bench.book.publish(
+        claimed.id, claimed.token, RunRecord(), [StoredResult.of(item, path, sha256(content).hexdigest())], ("pacs",)
+    )
     return job_id

@@ -11,9 +11,8 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from receive_cases import NATIVE, mr_slice, running, wait_until
 
-from bt_node.receive import AllowedSource
 from bt_node.receive.promises import Promise
-from bt_node.receive.settings import ReportTo
+from bt_node.receive.settings import AllowedSource, ReportTo
 
 pytestmark = pytest.mark.integration
 

@@ -35,9 +35,10 @@ from receive_cases import (
 )
 
 from bench.trials.raw_peer import raw_association, read_pdu, status_in, store_request
-from bt_node.receive import AllowedSource, reconcile
 from bt_node.receive.errors import ListenError
 from bt_node.receive.negotiation import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from bt_node.receive.reconcile import reconcile
+from bt_node.receive.settings import AllowedSource
 
 pytestmark = pytest.mark.integration
 

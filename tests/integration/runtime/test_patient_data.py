@@ -30,7 +30,7 @@ from bt_node.runtime.alerts import RefusalAlerts
 from bt_node.runtime.examining import build_examiner
 from bt_node.runtime.housekeeping import Housekeeper
 from bt_node.runtime.listener import listener_settings
-from bt_node.runtime.logs import set_up_logging
+from bt_node.runtime.logs import _QUIET, set_up_logging
 from bt_node.runtime.runner import StudyRunner
 from bt_node.runtime.site_key import site_key
 from bt_node.runtime.travel import Trips, node_identity
@@ -160,12 +160,16 @@ def log(tmp_path: Path) -> Iterator[Callable[[], str]]:
     """Everything that a service manager would keep of standard error, at DEBUG."""
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
+    libraries = {name: logging.getLogger(name).level for name in (*_QUIET, "py.warnings")}
     set_up_logging("DEBUG")
     handler = logging.FileHandler(tmp_path / "node.log")
     root.addHandler(handler)
     yield (tmp_path / "node.log").read_text
     handler.close()
     root.handlers[:], root.level = before, level
+    logging.captureWarnings(False)
+    for name, its_level in libraries.items():
+        logging.getLogger(name).setLevel(its_level)
 
 
 def told(text: str) -> list[str]:

@@ -10,9 +10,10 @@ from fakes.receipt_book import FakeReceiptBook
 from pydicom import dcmread, uid
 from receive_cases import STUDY, encoded, in_syntax, mr_slice
 
-from bt_node.receive import Spool, reconcile
 from bt_node.receive.answers import Answer
 from bt_node.receive.instance import StoreRequest
+from bt_node.receive.reconcile import reconcile
+from bt_node.receive.spool import Spool
 from bt_node.receive.store import StoreScp
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
