@@ -26,6 +26,7 @@ BrainProbability = Callable[[Mapping[Role, ImageArray]], ImageArray]
 
 _REFERENCE_ORDER = (Role.T1C, Role.FLAIR, Role.T2, Role.T1)
 _MARGIN_MM = 5.0
+_OUTLINE_MM = 4.0  # voxels in which the head is looked for
 _GRID_TOLERANCE_MM = 0.01
 _AXIS_TOLERANCE = 1e-3
 
@@ -159,7 +160,7 @@ def _register_all(volumes: Mapping[Role, Volume], reference: Role) -> dict[Role,
 
 def _head_grid(reference: Volume) -> Grid:
     """1 mm grid along the patient's axes around the reference's head, within what was scanned."""
-    image = without_aliasing(volume_to_itk(reference), 2 * MODEL_SPACING_MM)
+    image = without_aliasing(volume_to_itk(reference), _OUTLINE_MM)
     index = np.argwhere(sitk.GetArrayFromImage(head_mask(image)) > 0)
     if not index.size:  # blank
         raise BrainMaskError(0.0, *PLAUSIBLE_ML)
