@@ -93,6 +93,16 @@ class Receiver:
     store: Path
     called: str = "BT_NODE"
     rates: dict[int, list[float]] = field(default_factory=dict)
+    cpu_ms: dict[int, list[float]] = field(default_factory=dict)
+
+    def note(self, associations: int, count: int, seconds: float, cpu_seconds: float) -> None:
+        self.rates.setdefault(associations, []).append(count / seconds)
+        self.cpu_ms.setdefault(associations, []).append(1000 * cpu_seconds / count)
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the receiver, without children that still run."""
+        times = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return sum(int(ticks) for ticks in times[11:15]) / os.sysconf("SC_CLK_TCK")
 
     def stored(self) -> int:
         return sum(1 for path in self.store.rglob("*") if path.is_file() and path.stat().st_size > 100_000)
@@ -187,8 +197,9 @@ def run(count: int, rounds: int, associations: list[int]) -> list[Receiver]:
                 parts = split(folder / f"in-{turn}-{number}", count, number, tag=1 + turn * 100 + number * 10)
                 sent += count // number * number
                 for each in receivers[turn % len(receivers) :] + receivers[: turn % len(receivers)]:
+                    before = each.cpu_seconds()
                     seconds = send(each.port, parts, each.called)
-                    each.rates.setdefault(number, []).append(count // number * number / seconds)
+                    each.note(number, count // number * number, seconds, each.cpu_seconds() - before)
                 for part in parts:
                     shutil.rmtree(part)
         for each in receivers:
@@ -209,9 +220,17 @@ def split(folder: Path, count: int, parts: int, tag: int) -> list[Path]:
 
 
 def table(receivers: list[Receiver]) -> str:
-    """Medians, range, and ratio to storescp of the same rounds (median of the ratios)."""
+    """Medians, range, ratio to storescp of the same rounds (median of the ratios), processor time of an instance."""
     reference = next(each for each in receivers if each.name.startswith("storescp"))
-    lines = [f"{'receiver':26}{'associations':>13}{'median/s':>10}{'min-max/s':>14}{'ratio':>8}{'ratio min-max':>15}"]
+    heads = (
+        ("associations", 13),
+        ("median/s", 10),
+        ("min-max/s", 14),
+        ("ratio", 8),
+        ("ratio min-max", 15),
+        ("CPU ms", 8),
+    )
+    lines = [f"{'receiver':26}" + "".join(f"{head:>{width}}" for head, width in heads)]
     for number in sorted(reference.rates):
         for each in receivers:
             rates = each.rates[number]
@@ -220,6 +239,7 @@ def table(receivers: list[Receiver]) -> str:
                 f"{each.name:26}{number:>13}{statistics.median(rates):>10.0f}"
                 f"{f'{min(rates):.0f}-{max(rates):.0f}':>14}"
                 f"{statistics.median(ratios):>8.2f}{f'{min(ratios):.2f}-{max(ratios):.2f}':>15}"
+                f"{statistics.median(each.cpu_ms[number]):>8.2f}"
             )
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ and lets the others sleep and try again; that took longer than the commit.)
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.receive.ports import ReceiptBook
@@ -20,7 +20,7 @@ _MOST_AT_ONCE = 64
 class _Waiting:
     instance: ReceivedInstance
     association: str
-    turn: threading.Event = field(default_factory=threading.Event)
+    turn: threading.Event | None  # None for who records at once, for itself and whoever has come by then
     done: bool = False
     failure: Exception | None = None
 
@@ -41,12 +41,11 @@ class GroupRecorder:
             InstanceConflictError: the SOPInstanceUID is recorded with another digest.
             Exception: what the book raised; nothing of this transaction is recorded.
         """
-        mine = _Waiting(instance, association)
         with self._lock:
+            mine = _Waiting(instance, association, threading.Event() if self._recording else None)
             self._waiting.append(mine)
-            leads = not self._recording
             self._recording = True
-        if not leads:
+        if mine.turn is not None:
             mine.turn.wait()
         if not mine.done:
             self._record_for_all()
@@ -61,11 +60,11 @@ class GroupRecorder:
                 self._try([each])
         with self._lock:
             if self._waiting:
-                self._waiting[0].turn.set()  # the next to record for all
+                _wake(self._waiting[0])  # the next to record for all
             else:
                 self._recording = False
         for each in together:
-            each.turn.set()
+            _wake(each)
 
     def _try(self, together: list[_Waiting]) -> bool:
         """Record these; False where none was, and why is noted with each."""
@@ -78,3 +77,8 @@ class GroupRecorder:
         for each, conflict in zip(together, conflicts, strict=True):
             each.done, each.failure = True, conflict
         return True
+
+
+def _wake(waiting: _Waiting) -> None:
+    if waiting.turn is not None:
+        waiting.turn.set()

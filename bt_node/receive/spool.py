@@ -13,7 +13,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from bt_node.receive.durable import locked, place, replace_file, sync_folder, worded, write_all
 from bt_node.receive.errors import SpoolFullError
@@ -36,7 +36,7 @@ def instance_path(study_instance_uid: str, series_instance_uid: str, sop_instanc
     for text in (study_instance_uid, series_instance_uid, sop_instance_uid):
         if not is_safe_uid(text):
             raise ValueError("not a UID: a path is made of digits and dots only")
-    return str(PurePosixPath("instances", study_instance_uid, series_instance_uid, f"{sop_instance_uid}.dcm"))
+    return f"instances/{study_instance_uid}/{series_instance_uid}/{sop_instance_uid}.dcm"
 
 
 class Spool:
