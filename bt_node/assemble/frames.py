@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
+from pydicom.uid import MRImageStorage
 
 from bt_node.assemble.injection import administered
 from bt_node.assemble.private import component, philips_classic_header, philips_inversion_time
@@ -43,6 +44,17 @@ class UnusableFrameError(Exception):
 
 _VECTOR, _COSINES, _PAIR = 3, 6, 2
 _LARGEST_MATRIX = 0xFFFF  # VR US
+_TWO_FIRST = 2  # values of ImageType: pixel data and patient examination characteristics (PS3.3 C.7.6.1.1.2)
+
+
+def is_placeless_picture(ds: Dataset) -> bool:
+    """Whether a classic MR instance is a screenshot, a curve or a table: made from images, nowhere in the patient.
+
+    It never was a slice, so its series lacks none. One that says ORIGINAL has lost its place and is no such picture.
+    """
+    made = {word.upper() for word in texts(ds, "ImageType")[:_TWO_FIRST]} & {"DERIVED", "SECONDARY"}
+    placed = any(texts(ds, keyword) for keyword in ("ImagePositionPatient", "ImageOrientationPatient"))
+    return bool(made) and not placed and text(ds, "SOPClassUID") == MRImageStorage
 
 
 def classic_frames(ds: Dataset) -> tuple[Frame, ...]:

@@ -23,7 +23,13 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from bt_node.assemble.frames import Frame, UnusableFrameError, classic_frames, enhanced_frames
+from bt_node.assemble.frames import (
+    Frame,
+    UnusableFrameError,
+    classic_frames,
+    enhanced_frames,
+    is_placeless_picture,
+)
 from bt_node.assemble.parts import split_volumes
 from bt_node.assemble.private import wanted_tags
 from bt_node.assemble.series import series_facts
@@ -194,6 +200,9 @@ def _sort_in(series: _Series, ds: Dataset, *, has_pixels: bool) -> None:
     reader = _READERS.get(sop_class)
     if reader is None or text(ds, "Modality").upper() not in {"MR", ""}:
         series.others[_kind(sop_class, text(ds, "Modality"))] += 1
+        return
+    if is_placeless_picture(ds):
+        series.others["a derived picture without a place in the patient"] += 1
         return
     series.keep(ds)
     series.instances += 1

@@ -227,6 +227,27 @@ def test_a_picture_inside_an_mr_series_does_not_spoil_the_series(tmp_path: Path)
     assert facts.set_aside[0].instances == 1
 
 
+@pytest.mark.parametrize("kind", [["DERIVED", "PRIMARY"], ["ORIGINAL", "SECONDARY"]])
+def test_a_screenshot_stored_as_mr_does_not_spoil_the_series(tmp_path: Path, kind: list[str]) -> None:
+    paths = write_series(tmp_path, VOLUME)
+    ds = pydicom.dcmread(paths[-1])
+    del ds.ImagePositionPatient, ds.ImageOrientationPatient
+    ds.ImageType = [*kind, "OTHER"]
+    ds.save_as(paths[-1])
+    facts = read_study(by_uid(*paths))
+    assert len(facts.series[0].slices) == 19
+    assert [(entry.instances, "without a place" in entry.reason) for entry in facts.set_aside] == [(1, True)]
+
+
+def test_an_original_slice_that_lost_its_place_sets_its_series_aside(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, VOLUME)
+    ds = pydicom.dcmread(paths[-1])
+    del ds.ImagePositionPatient, ds.ImageOrientationPatient
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
+    ds.save_as(paths[-1])
+    assert read_study(by_uid(*paths)).series == ()
+
+
 @pytest.mark.parametrize(
     ("keyword", "words"),
     [
