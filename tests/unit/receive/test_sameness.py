@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
 from pydicom import uid
 from pydicom.dataset import Dataset
-from receive_cases import NATIVE, encoded, in_syntax, mr_slice
+from receive_cases import NATIVE, encoded, in_syntax, mr_slice, with_syntax
 
 from bt_node.receive.sameness import Encoded, same_object
 
@@ -94,3 +97,37 @@ def test_a_derivation_description_matters_unless_a_compressor_added_it():
 def test_what_cannot_be_read_is_another_object():
     assert not same_object(as_sent(mr_slice()), Encoded(b"\1\2\3", uid.ExplicitVRLittleEndian))
     assert not same_object(as_sent(mr_slice()), Encoded(b"\1\2\3", uid.DeflatedExplicitVRLittleEndian))
+
+
+def elements_of_nothing(number: int, last: int) -> bytes:
+    """Empty private elements, deflated to a thousandth."""
+    empty = struct.pack("<HH2sH", 0x0029, 0x1001, b"LO", 0)
+    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    return deflate.compress(empty * number + struct.pack("<HH2sH", 0x0031, last, b"LO", 0)) + deflate.flush()
+
+
+def test_what_inflates_to_many_elements_takes_no_memory_for_each():
+    one, other = (Encoded(elements_of_nothing(20_000, last), uid.DeflatedExplicitVRLittleEndian) for last in (1, 2))
+    tracemalloc.start()
+    try:
+        assert not same_object(one, other)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * 1024**2
+
+
+def test_more_elements_than_any_real_object_has_are_not_compared():
+    many = Encoded(elements_of_nothing(600_000, 1), uid.DeflatedExplicitVRLittleEndian)
+    assert not same_object(many, many)
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.JPEG2000Lossless])
+def test_a_code_stream_larger_than_its_headers_say_meets_no_decoder(syntax, monkeypatch):
+    large = in_syntax(mr_slice(side=512, PixelData=bytes(512 * 512 * 2)), syntax)
+    bomb = with_syntax(mr_slice(side=8, PixelData=large.PixelData), syntax)  # a decoder would make room for `large`
+    bomb["PixelData"].VR, bomb["PixelData"].is_undefined_length = "OB", True
+    met = []
+    monkeypatch.setattr(Dataset, "pixel_array", property(lambda self: met.append(self.file_meta.TransferSyntaxUID)))
+    assert not same_object(as_sent(mr_slice(side=8)), Encoded(encoded(bomb), syntax))
+    assert syntax not in met
