@@ -75,8 +75,12 @@ def _hash(number: int, at: float, event: str, entry: str, previous: str) -> str:
 # ---------------------------------------------------------------- what is told
 
 
-def what_it_brought(tx: Transaction, association: str, listener: str, *, ended: bool) -> list[AuditRecord]:
-    """What is to be told of an association, from its row for each study; nothing where it brought nothing."""
+def what_it_brought(tx: Transaction, association: str, listener: str, address: str | None) -> list[AuditRecord]:
+    """What is to be told of an association, from its row for each study; nothing where it brought nothing.
+
+    `address` is the sender's; None where the listener died with the association.
+    """
+    ended = address is not None
     rows = tx.execute(_BROUGHT, association=association).all()
     if not rows:
         return []
@@ -85,6 +89,7 @@ def what_it_brought(tx: Transaction, association: str, listener: str, *, ended: 
         actor=listener,
         studies={row.study_instance_uid: row.instances for row in rows},
         peer=rows[0].calling_ae_title,
+        address=address or "",
         detail=f"association {association}" if ended else f"association {association} ended with its listener",
         outcome=Outcome.SUCCESS if ended else Outcome.MINOR_FAILURE,
     )

@@ -95,10 +95,10 @@ class JobBook(DeliveryBook):
         with self._database.write() as tx:
             receipts.note_refusal(tx, refusal)
 
-    def association_closed(self, association: str) -> None:
-        """An association ended, by release, abort or a broken connection: it holds no study open any more."""
+    def association_closed(self, association: str, address: str = "") -> None:
+        """An association (from this network address) ended, in whatever way: it holds no study open any more."""
         with self._database.write() as tx:
-            receipts.association_closed(tx, association)
+            receipts.association_closed(tx, association, address)
 
     def listener_started(self, listener: str) -> None:
         """A listener starts: forget associations named `{listener}/…` that it had open when it died."""

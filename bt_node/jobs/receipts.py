@@ -154,9 +154,9 @@ def note_refusal(tx: Transaction, refusal: Refusal) -> None:
     tx.execute(insert(refusals).values(at=tx.now, **vars(refusal)))
 
 
-def association_closed(tx: Transaction, association: str) -> None:
+def association_closed(tx: Transaction, association: str, address: str) -> None:
     """The association ended, released or aborted: it holds no study open any more; the trail has what it brought."""
-    brought = what_it_brought(tx, association, association.rpartition("/")[0], ended=True)
+    brought = what_it_brought(tx, association, association.rpartition("/")[0], address)
     tx.execute(delete(open_associations).where(open_associations.c.association == association))
     append_all(tx, brought)
 
@@ -167,6 +167,6 @@ def listener_started(tx: Transaction, listener: str) -> None:
     # substr, because LIKE ignores case on SQLite and reads % and _ in a host's name.
     own = func.substr(open_associations.c.association, 1, len(prefix)) == prefix
     associations = tx.execute(select(open_associations.c.association).where(own).distinct()).scalars().all()
-    brought = [each for name in associations for each in what_it_brought(tx, name, listener, ended=False)]
+    brought = [each for name in associations for each in what_it_brought(tx, name, listener, None)]
     tx.execute(delete(open_associations).where(own))
     append_all(tx, brought)

@@ -175,7 +175,7 @@ class Listener:
         """The association ended, in whatever way."""
         self._commitment.closed(who.name)
         try:
-            self._book.association_closed(who.name)
+            self._book.association_closed(who.name, who.address)
         except Exception as error:  # noqa: BLE001 - the edge of this thread; the stale-association sweep mends it
             _log.error("the end of association %s could not be noted: %s", who.name, type(error).__name__)
         with self._lock:

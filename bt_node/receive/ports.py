@@ -36,8 +36,8 @@ class ReceiptBook(Protocol):
     def note_refusal(self, refusal: Refusal) -> None:
         """Note a C-STORE that was answered with a failure status."""
 
-    def association_closed(self, association: str) -> None:
-        """The association ended, in whatever way: it keeps no study open any more."""
+    def association_closed(self, association: str, address: str = "") -> None:
+        """The association (from this network address) ended, in whatever way: it keeps no study open any more."""
 
     def listener_started(self, listener: str) -> None:
         """Forget what associations of an earlier life of this listener (`listener/…`) left open."""

@@ -16,6 +16,7 @@ class FakeReceiptBook:
         self.instances: dict[str, ReceivedInstance] = {}
         self.refusals: list[Refusal] = []
         self.closed: list[str] = []
+        self.addresses: list[str] = []
         self.started: list[str] = []
         self.reports: list[tuple[object, ...]] = []
         self.open: set[tuple[str, str]] = set()
@@ -55,9 +56,10 @@ class FakeReceiptBook:
         with self._answering():
             self.refusals.append(refusal)
 
-    def association_closed(self, association: str) -> None:
+    def association_closed(self, association: str, address: str = "") -> None:
         with self._answering():
             self.closed.append(association)
+            self.addresses.append(address)
             self.open = {entry for entry in self.open if entry[0] != association}
 
     def listener_started(self, listener: str) -> None:

@@ -48,6 +48,13 @@ def test_an_association_is_one_entry_however_many_instances_it_brought(desk: Des
     assert told(desk.book) == [("instances-received", "listener", {STUDY: 5}, "SCANNER")]
 
 
+def test_an_association_is_told_with_the_address_it_came_from(desk: Desk):
+    desk.book.record_instance(received(STUDY, 1), "listener/1")
+    desk.book.association_closed("listener/1", "10.1.2.3")
+    (entry,) = desk.book.audit_entries()
+    assert (entry.record.peer, entry.record.address) == ("SCANNER", "10.1.2.3")
+
+
 def test_an_association_that_brought_nothing_leaves_no_entry(desk: Desk):
     desk.book.association_closed("listener/7")
     assert desk.book.audit_entries() == []

@@ -336,6 +336,7 @@ def test_an_association_is_closed_in_the_book_exactly_once_however_it_ends(node,
     assert node.book.closed == []
     ENDINGS[ending](association)
     wait_until(lambda: node.book.closed != [])
+    assert node.book.addresses == ["127.0.0.1"]
     time.sleep(0.3)
     assert node.book.closed == ["listener/1"]
     assert node.book.open == set()
