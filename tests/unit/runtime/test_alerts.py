@@ -46,6 +46,29 @@ def test_somebody_who_invents_names_does_not_fill_the_memory():
     assert len(told._told_at) <= 1024
 
 
+def test_somebody_who_invents_names_does_not_fill_the_trail_and_hides_nobody_else(monkeypatch):
+    trail, now = Trail(), [0.0]
+    monkeypatch.setattr(alerts.time, "monotonic", lambda: now[0])
+    told = RefusalAlerts(trail, "node:104")
+    for number in range(3000):
+        told.refused(f"AE{number}", "10.0.0.9", "why")
+    assert len(trail.records) == 16
+    assert "not told" in trail.records[-1].detail
+    told.refused("STRANGER", "10.0.0.8", "why")
+    assert trail.records[-1].address == "10.0.0.8"
+    now[0] = 601.0
+    told.refused("AE7000", "10.0.0.9", "why")
+    assert trail.records[-1].peer == "AE7000"
+
+
+def test_somebody_with_many_addresses_does_not_fill_the_trail_either():
+    trail = Trail()
+    told = RefusalAlerts(trail, "node:104")
+    for number in range(3000):
+        told.refused("AE", f"2001:db8::{number:x}", "why")
+    assert len(trail.records) == 1024
+
+
 def test_a_title_of_control_characters_and_a_broken_trail_do_no_harm():
     trail = Trail()
     RefusalAlerts(trail, "node:104").refused("A\x00<é", "10.0.0.9", "why")
