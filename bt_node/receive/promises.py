@@ -78,9 +78,12 @@ class Promises:
         held = self._book.held_instances([instance for _, instance in promise.referenced])
         kept: list[Reference] = []
         failed: list[tuple[str, str, int]] = []
+        lies_there: dict[str, bool] = {}  # a request may name one large object thousands of times
         for sop_class, instance in promise.referenced:
             row = held.get(instance)
-            if row is None or not self._lies_there(row.path, row.digest):
+            if row is not None and row.path not in lies_there:
+                lies_there[row.path] = self._lies_there(row.path, row.digest)
+            if row is None or not lies_there[row.path]:
                 failed.append((sop_class, instance, _NO_SUCH_INSTANCE))
             elif row.sop_class_uid != sop_class:
                 failed.append((sop_class, instance, _CLASS_INSTANCE_CONFLICT))

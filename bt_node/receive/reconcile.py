@@ -15,8 +15,7 @@ from pathlib import PurePosixPath
 
 from bt_node.domain.errors import InstanceConflictError
 from bt_node.receive.errors import EncodingError
-from bt_node.receive.header import read_identity
-from bt_node.receive.instance import describe
+from bt_node.receive.instance import describe, identity_of
 from bt_node.receive.part10 import read_stored_file
 from bt_node.receive.ports import ReceiptBook
 from bt_node.receive.spool import Spool, instance_path
@@ -70,7 +69,7 @@ def _record(spool: Spool, book: ReceiptBook, path: str) -> bool:
     """Record one file; False when it is not the instance its name says (it stays where it is, for a person)."""
     try:
         stored = read_stored_file(spool.absolute(path))
-        identity = read_identity(stored.data, stored.transfer_syntax_uid)
+        identity = identity_of(stored)  # as far as it is needed: the data set may have gigabytes
         place = instance_path(identity.study_instance_uid, identity.series_instance_uid, identity.sop_instance_uid)
     except (OSError, ValueError, EncodingError) as error:
         _log.error("%s in the spool cannot be read: %s", path, type(error).__name__)

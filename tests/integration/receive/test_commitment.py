@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from receive_cases import NATIVE, mr_slice, running, wait_until
 
+from bt_node.receive.part10 import StoredFile
 from bt_node.receive.promises import Promise
 from bt_node.receive.settings import AllowedSource, ReportTo
 
@@ -116,6 +117,18 @@ def test_what_is_not_there_or_not_as_it_came_is_said_so(node):
         (*pair(mr_slice(2)), 0x0112), (*pair(mr_slice(3)), 0x0112), (*pair(mr_slice(4)), 0x0112),
         (uid.CTImageStorage, mr_slice(1).SOPInstanceUID, 0x0119),
     ]  # fmt: skip
+    peer.association.release()
+
+
+def test_an_object_that_is_named_many_times_is_read_once(node, monkeypatch):
+    read = []
+    digest = StoredFile.digest
+    monkeypatch.setattr(StoredFile, "digest", lambda self: read.append(self.path) or digest(self))
+    peer = Requester(node.port)
+    assert peer.store(mr_slice(1)) == 0
+    assert peer.ask(*[pair(mr_slice(1))] * 50) == 0
+    assert len(peer.reports.get(timeout=10)[1].ReferencedSOPSequence) == 50
+    assert read == [node.path_of(mr_slice(1))]
     peer.association.release()
 
 

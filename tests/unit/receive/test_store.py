@@ -12,6 +12,7 @@ from receive_cases import STUDY, encoded, in_syntax, mr_slice
 
 from bt_node.receive.answers import Answer
 from bt_node.receive.instance import StoreRequest
+from bt_node.receive.part10 import StoredFile
 from bt_node.receive.reconcile import reconcile
 from bt_node.receive.spool import Spool
 from bt_node.receive.store import StoreScp
@@ -251,3 +252,13 @@ def test_reconcile_removes_leftovers_and_keeps_what_it_cannot_read(scp, spool):
     assert len(report.recorded) == 1
     assert {path.rpartition("/")[2] for path in report.unreadable} == {"1.2.3.dcm", "1.2.4.dcm"}
     assert (folder / "1.2.3.dcm").exists()
+
+
+def test_reconcile_never_holds_a_whole_data_set(scp, spool, book, monkeypatch):
+    data = encoded(mr_slice(side=1024))
+    scp.answer(request(data=data), "listener/1")
+    asked = []
+    head = StoredFile.head
+    monkeypatch.setattr(StoredFile, "head", lambda self, limit: asked.append(limit) or head(self, limit))
+    assert reconcile(spool, FakeReceiptBook()).recorded == tuple(files(spool))
+    assert max(asked) < len(data)
