@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from multiprocessing.connection import Connection
@@ -187,11 +188,9 @@ class _Watch:
         self._heard_at = time.monotonic()
 
     def send(self, what: str, **facts: object) -> None:
-        """Send a message; raises TripDiedError."""
-        try:
+        """Send a message; raises TripDiedError or StageStalledError."""
+        with self._in_time():
             self._child.channel.send(what, **facts)
-        except OSError:
-            raise self._died() from None
 
     def next_message(self) -> Message | None:
         """The next message, or None when nothing came for a moment.
@@ -202,25 +201,47 @@ class _Watch:
             TripMemoryError: it took too much memory.
         """
         try:
-            if self._child.channel.waits(_LOOK_EVERY_SECONDS):
-                message = self._child.channel.receive()
-                self._heard_at = time.monotonic()
-                return message
+            waits = self._child.channel.waits(_LOOK_EVERY_SECONDS)
         except (EOFError, OSError):
             raise self._died() from None
-        self._require_progress()
-        return None
+        if not waits:
+            self._require_progress()
+            return None
+        with self._in_time():
+            message = self._child.channel.receive()
+        self._heard_at = time.monotonic()
+        return message
 
     def next_content(self) -> bytes:
-        """The next bytes of an arrival; raises TripDiedError."""
-        try:
+        """The next bytes of an arrival; raises TripDiedError or StageStalledError."""
+        with self._in_time():
             return self._child.channel.receive_content()
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Kill the process where it stops within a message: whoever writes or reads one looks at nothing else."""
+        stalled = threading.Event()
+
+        def end() -> None:
+            stalled.set()
+            self._child.process.kill()
+
+        timer = threading.Timer(self._limits.stage_seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
         except (EOFError, OSError):
-            raise self._died() from None
+            raise (self._stalled() if stalled.is_set() else self._died()) from None
+        finally:
+            timer.cancel()
+
+    def _stalled(self) -> StageStalledError:
+        return StageStalledError(self.stage, self._limits.stage_seconds / _SECONDS_PER_MINUTE)
 
     def _require_progress(self) -> None:
         if time.monotonic() - self._heard_at > self._limits.stage_seconds:
-            raise StageStalledError(self.stage, self._limits.stage_seconds / _SECONDS_PER_MINUTE)
+            raise self._stalled()
         if self._limits.memory_mib and self._child.memory_mib() > self._limits.memory_mib:
             raise TripMemoryError(self.stage, self._limits.memory_mib)
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from receive_cases import mr_slice, save
 
 from bench.trials.fast_trips import COMMAND
 from bt_node.config import Config, FollowUp, Models, Storage
-from bt_node.domain.errors import TripStartError
+from bt_node.domain.errors import StageStalledError, TripStartError
 from bt_node.domain.states import JobState
+from bt_node.runtime.journey import Journey
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
 from bt_node.runtime.trip_process import Limits, TripProcess
 
@@ -199,3 +201,47 @@ def test_models_that_cannot_be_loaded_stop_the_worker_with_the_reason(bench: Ben
     with pytest.raises(TripStartError, match=r"bt-segmenter.*manifest.toml cannot be read"):
         trips.prepare(lambda: None)
     assert trips.pid is None
+
+
+_ANNOUNCES = 'c.send_bytes(json.dumps({"what": "arrival", "arrival": {}, "contents": 1}).encode())'
+
+
+@pytest.mark.parametrize("then", ["", _ANNOUNCES])
+def test_a_process_that_stops_while_it_is_spoken_to_or_speaks_is_ended(tmp_path: Path, then: str) -> None:
+    child = tmp_path / "child.py"
+    child.write_text(
+        "import json, sys, time\n"
+        "from multiprocessing.connection import Connection\n"
+        "c = Connection(int(sys.argv[1]))\n"
+        "c.recv_bytes()\n"
+        'c.send_bytes(json.dumps({"what": "ready"}).encode())\n'
+        f"{then}\n"
+        "time.sleep(600)\n"
+    )
+    config, command = Config(storage=Storage(spool=tmp_path)), (sys.executable, str(child))
+    trips = TripProcess(config, Limits(stage_seconds=1.0), command)
+    trips.prepare(lambda: None)
+    pid, many = trips.pid, 10 if then else 5000  # 5,000 paths are more than a socket takes at once
+    paths = {f"1.2.826.0.1.42.{number}": tmp_path / "instances" / f"{number}.dcm" for number in range(many)}
+    ended: list[BaseException] = []
+
+    def travel() -> None:
+        try:
+            trips.travel(Journey(1, 1, datetime.now(UTC), paths), Patient())
+        except StageStalledError as error:
+            ended.append(error)
+
+    travelling = threading.Thread(target=travel, daemon=True)
+    travelling.start()
+    travelling.join(15.0)
+    if travelling.is_alive():
+        os.kill(pid, signal.SIGKILL)
+    assert ended
+    assert not _runs(pid)
+
+
+class Patient:
+    """A companion that asks for nothing."""
+
+    def check(self) -> None:
+        pass
