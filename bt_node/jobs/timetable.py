@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, or_, select, update
 
@@ -18,6 +19,7 @@ WORKER_LOST = "worker-lost"
 
 _SECONDS_PER_DAY = 86400.0
 _SLACK_SECONDS = 1.0
+_SENDING_SECONDS = 3600.0  # since the last instance; an association of a listener that died may stay for ever
 _LOST_WITHOUT_PAUSE = 1
 # HELD and FAILED wait for a person, and the person needs the files.
 _PURGEABLE = (JobState.DONE, JobState.REJECTED, JobState.CANCELLED)
@@ -113,17 +115,24 @@ def purge_candidates(tx: Transaction, retention_days: float) -> list[int]:
     )
     settled = or_(jobs.c.state == JobState.CANCELLED, ~on_its_way.exists())
     found = select(jobs.c.id).where(jobs.c.state.in_(_PURGEABLE), old, jobs.c.purged_at.is_(None), settled)
-    return list(tx.execute(found.order_by(jobs.c.id)).scalars())
+    return list(tx.execute(found.where(~_being_sent(tx)).order_by(jobs.c.id)).scalars())
+
+
+def _being_sent(tx: Transaction) -> Any:
+    """Somebody sends the study this moment: what he was told is kept may not go, and half of it is no study."""
+    recent = open_associations.c.seen_at > tx.now - _SENDING_SECONDS
+    return select(open_associations.c.job_id).where(open_associations.c.job_id == jobs.c.id, recent).exists()
 
 
 def purgeable_files(tx: Transaction, job_id: int) -> list[str]:
     """Spool paths of a job's instances and results, which may be deleted now.
 
     Raises:
-        IllegalMoveError: the job is not in a state that may be purged, or has new images.
+        IllegalMoveError: the job is not in a state that may be purged, has new images, or is being sent again.
     """
     job = locked(tx, job_id)
-    if job.state not in _PURGEABLE or job.images > job.images_taken:
+    sending = tx.execute(select(jobs.c.id).where(jobs.c.id == job_id, _being_sent(tx))).first() is not None
+    if job.state not in _PURGEABLE or job.images > job.images_taken or sending:
         raise IllegalMoveError(job_id, job.state, "purged")
     received = tx.execute(select(instances.c.path).where(instances.c.job_id == job_id)).scalars().all()
     made = tx.execute(select(results.c.path).where(results.c.job_id == job_id)).scalars().all()

@@ -6,9 +6,11 @@ import logging
 from pathlib import Path
 
 from bt_node.config import Config
+from bt_node.domain.errors import IllegalMoveError
 from bt_node.jobs import JobBook
 from bt_node.pipeline.completeness import Examiner
 from bt_node.receive.spool import Spool
+from bt_node.runtime.edges import log_error
 from bt_node.runtime.lease_watch import LeaseWatch
 from bt_node.runtime.reconciler import Reconciler
 
@@ -53,14 +55,21 @@ class Housekeeper:
         if not days:
             return
         for job_id in self._book.purge_candidates(days):
-            # Files first: a crash in between leaves rows, which the next round purges. The other way round it would
-            # leave files, which the reconciler takes for a new study.
-            gone = self._book.purgeable_files(job_id)
-            for path in gone:
-                self._remove(self._spool.absolute(path))
-            self._book.forget(job_id, gone)
-            logger.info("job %d: files removed after %s days", job_id, days)
+            try:
+                self._purge(job_id)
+            except (OSError, IllegalMoveError) as error:  # it may not keep the others' files, and so fill the disk
+                log_error(logger, f"job {job_id}: retention", error)
+            else:
+                logger.info("job %d: files removed after %s days", job_id, days)
         self._book.forget_refusals(days)
+
+    def _purge(self, job_id: int) -> None:
+        # Files first: a crash in between leaves rows, which the next round purges. The other way round it would
+        # leave files, which the reconciler takes for a new study.
+        gone = self._book.purgeable_files(job_id)
+        for path in gone:
+            self._remove(self._spool.absolute(path))
+        self._book.forget(job_id, gone)
 
     def _remove(self, path: Path) -> None:
         """Delete a file and the folders that it leaves empty, up to the spool's root.

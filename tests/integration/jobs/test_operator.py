@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from job_desk import Desk
+from job_desk import Desk, received
 
 from bt_node.domain.errors import IllegalMoveError, InputsPurgedError, JobNotFoundError
 from bt_node.domain.states import ENDED_STATES, LEGAL_MOVES, JobState
@@ -148,6 +148,18 @@ def test_an_image_that_arrives_while_its_study_is_purged_is_kept(desk: Desk):
     assert list(desk.book.instance_paths(job_id)) == ["1.2.3.1.3"]
     assert desk.book.view(job_id)["purged_at"] is None
     assert desk.book.reopen_changed() == [job_id]
+
+
+def test_a_study_that_is_being_sent_again_is_not_purged(desk: Desk):
+    job_id = desk.bring_to(JobState.DONE)
+    desk.clock.forward(31 * DAY)
+    assert desk.book.purge_candidates(30) == [job_id]
+    desk.book.record_instance(received("1.2.3", 1), "listener/7")  # answered 0x0000: it is there
+    assert desk.book.purge_candidates(30) == []
+    with pytest.raises(IllegalMoveError):
+        desk.book.purgeable_files(job_id)
+    desk.clock.forward(DAY)
+    assert desk.book.purge_candidates(30) == [job_id], "nobody sends for a day; its listener never came back"
 
 
 def test_a_purged_study_that_comes_again_is_taken_up_again(desk: Desk):

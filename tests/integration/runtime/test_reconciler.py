@@ -193,3 +193,18 @@ def test_a_crash_in_the_middle_of_retention_brings_no_purged_study_back(
     view = bench.book.view(STUDY)
     assert (view["state"], view["instances"]) == (JobState.CANCELLED, 0)
     assert view["purged_at"] is not None
+
+
+def test_a_study_whose_files_cannot_be_removed_does_not_keep_those_of_others(bench: Bench) -> None:
+    stuck, other = bench.make_ready("1.2.3"), bench.make_ready("1.2.4")
+    for job_id in (stuck, other):
+        bench.book.cancel(job_id, "test")
+    [path] = bench.book.instance_paths(stuck).values()
+    in_the_way = bench.spool.absolute(path)
+    in_the_way.unlink()
+    in_the_way.mkdir()
+    housekeeper = Housekeeper(bench.book, bench.spool, Config(storage=Storage(retention_days=1e-9)), None)
+    time.sleep(0.01)
+    housekeeper.retain()
+    assert bench.book.view(stuck)["purged_at"] is None
+    assert bench.book.view(other)["purged_at"] is not None
