@@ -8,10 +8,8 @@ a study whose files are lost is HELD with their names, and goes on when they are
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import PurePosixPath
 
 from bt_node.domain.errors import InstanceConflictError
 from bt_node.receive.errors import EncodingError
@@ -24,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 # Its own association: the study it mends is open until the whole pass is over, then becomes quiet like any other.
 _ASSOCIATION = "reconcile/0"
+_EVERYWHERE = 144  # each so many passes: once a day, with one every ten minutes
 
 
 @dataclass(frozen=True)
@@ -35,34 +34,87 @@ class Reconciliation:
     unreadable: tuple[str, ...]
 
 
-def reconcile(spool: Spool, book: ReceiptBook) -> Reconciliation:
+class Remembered:
+    """Folders of series that need not be looked into again: every file had its row, and nothing has changed since.
+
+    A folder is skipped once two passes found it in order and unchanged. Who puts a file into it after the second pass
+    began gives it a later time of change, however coarse the file system's clock is.
+    """
+
+    def __init__(self) -> None:
+        self._in_order: dict[str, tuple[int, bool]] = {}
+        self._found: dict[str, tuple[int, bool]] = {}
+        self._passes = 0
+
+    def begin(self) -> None:
+        """A pass begins. Now and then it looks everywhere, since a job book may have been restored."""
+        self._passes += 1
+        self._in_order, self._found = (self._found if self._passes % _EVERYWHERE else {}), {}
+
+    def skips(self, folder: str, changed_at: int) -> bool:
+        """Whether this pass need not look into a folder that last changed at this time."""
+        skipped = self._in_order.get(folder) == (changed_at, True)
+        if skipped:
+            self._found[folder] = (changed_at, True)
+        return skipped
+
+    def found_in_order(self, folder: str, changed_at: int) -> None:
+        """Every file of the folder, listed after it had this time of change, has its row."""
+        self._found[folder] = (changed_at, self._in_order.get(folder) == (changed_at, False))
+
+
+def reconcile(spool: Spool, book: ReceiptBook, remembered: Remembered | None = None) -> Reconciliation:
     """Remove temporary files of dead writers and record every stored file that the book does not know.
 
     Safe beside a running listener: a live temporary file is locked, and recording twice is recording once.
+
+    Args:
+        spool: what is on the disk.
+        book: what is recorded.
+        remembered: from pass to pass, so that a spool of a million files is not listed each time.
     """
-    removed = spool.remove_leftovers()
-    recorded: list[str] = []
-    unreadable: list[str] = []
+    work = _Pass(spool, book, remembered or Remembered())
     try:
-        for path in _unknown(spool, book):
-            (recorded if _record(spool, book, path) else unreadable).append(path)
+        work.run()
     finally:
-        if recorded:
+        if work.recorded:
             book.association_closed(_ASSOCIATION)
-    if removed or recorded or unreadable:
+    if work.removed or work.recorded or work.unreadable:
         _log.warning(
             "reconciled the spool: %d leftover file(s) removed, %d recorded, %d unreadable",
-            removed, len(recorded), len(unreadable),
+            work.removed, len(work.recorded), len(work.unreadable),
         )  # fmt: skip
-    return Reconciliation(removed, tuple(recorded), tuple(unreadable))
+    return Reconciliation(work.removed, tuple(work.recorded), tuple(work.unreadable))
 
 
-def _unknown(spool: Spool, book: ReceiptBook) -> Iterator[str]:
-    """Stored files that the book does not have, found with one question for each study."""
-    for study, paths in groupby(spool.stored(), key=lambda path: PurePosixPath(path).parts[1]):
-        found = list(paths)
-        known = book.study_paths(study)  # asked after the files were seen: what came since is not taken for unknown
-        yield from (path for path in found if path not in known)
+class _Pass:
+    """One pass over the spool, and what it did."""
+
+    def __init__(self, spool: Spool, book: ReceiptBook, remembered: Remembered) -> None:
+        self._spool, self._book, self._remembered = spool, book, remembered
+        self.removed = 0
+        self.recorded: list[str] = []
+        self.unreadable: list[str] = []
+
+    def run(self) -> None:
+        self._remembered.begin()
+        self.removed += self._spool.remove_leftovers()
+        for study, folders in groupby(self._spool.series_folders(), key=lambda folder: folder[0].split("/")[1]):
+            changed = [folder for folder in folders if not self._remembered.skips(*folder)]
+            if changed:
+                self._look_into(study, changed)
+
+    def _look_into(self, study: str, folders: list[tuple[str, int]]) -> None:
+        """Some folders of one study, with one question to the book."""
+        stored = {folder: self._spool.stored_in(folder) for folder, _ in folders}
+        known = self._book.study_paths(study)  # asked after the files were seen: what came since is not unknown
+        for folder, changed_at in folders:
+            self.removed += self._spool.remove_leftovers_in(folder)
+            unknown = [path for path in stored[folder] if path not in known]
+            for path in unknown:
+                (self.recorded if _record(self._spool, self._book, path) else self.unreadable).append(path)
+            if not unknown:
+                self._remembered.found_in_order(folder, changed_at)
 
 
 def _record(spool: Spool, book: ReceiptBook, path: str) -> bool:

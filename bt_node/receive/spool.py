@@ -116,14 +116,29 @@ class Spool:
         for path in (self.root / "instances").glob("*/*/*.dcm"):
             yield path.relative_to(self.root).as_posix()
 
+    def series_folders(self) -> Iterator[tuple[str, int]]:
+        """Folders of received series (`instances/<study>/<series>`), study by study; when (ns) each last changed."""
+        for study in _folders_in(self.root / "instances"):
+            for series in _folders_in(study):
+                with contextlib.suppress(FileNotFoundError):  # retention was faster
+                    yield f"instances/{study.name}/{series.name}", series.stat().st_mtime_ns
+
+    def stored_in(self, folder: str) -> list[str]:
+        """Relative paths of the instances in a folder of `series_folders`."""
+        return [f"{folder}/{name}" for name in _names_in(self.root / folder) if name.endswith(".dcm")]
+
     def remove_leftovers(self) -> int:
-        """Delete temporary files whose writer is dead; gives their number."""
-        places = (_INCOMING, "instances/*/*", "results/*")
+        """Delete temporary files, of what was arriving and of results, whose writer is dead; gives their number."""
         return sum(
             _remove_if_abandoned(path)
-            for folder in places
+            for folder in (_INCOMING, "results/*")
             for path in self.root.glob(f"{folder}/.*{_TEMPORARY_SUFFIX}")
         )
+
+    def remove_leftovers_in(self, folder: str) -> int:
+        """The same in a folder of `series_folders`."""
+        names = [name for name in _names_in(self.root / folder) if name.endswith(_TEMPORARY_SUFFIX)]
+        return sum(_remove_if_abandoned(self.root / folder / name) for name in names)
 
     def _open_incoming(self) -> tuple[Path, int]:
         """A locked temporary file for what is arriving; its folder is on the file system that it will be moved on."""
@@ -204,6 +219,21 @@ class Spool:
     def _forget_folders(self) -> None:
         with self._folders_lock:
             self._durable_folders.clear()
+
+
+def _folders_in(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
 
 
 def _remove_if_abandoned(path: Path) -> bool:

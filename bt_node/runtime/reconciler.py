@@ -23,7 +23,7 @@ from pathlib import Path
 from bt_node.domain.errors import FilesLostError
 from bt_node.domain.states import JobState
 from bt_node.jobs import JobBook
-from bt_node.receive.reconcile import reconcile
+from bt_node.receive.reconcile import Remembered, reconcile
 from bt_node.receive.spool import Spool
 from bt_node.runtime.clock import age_of_file_seconds
 
@@ -38,10 +38,11 @@ class Reconciler:
 
     def __init__(self, book: JobBook, spool: Spool) -> None:
         self._book, self._spool = book, spool
+        self._remembered = Remembered()
 
     def mend(self) -> None:
         """One pass over everything."""
-        reconcile(self._spool, self._book)
+        reconcile(self._spool, self._book, self._remembered)
         self.mend_inputs()
         self.mend_results()
         self.remove_nobodys_results()

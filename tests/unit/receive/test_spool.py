@@ -162,11 +162,15 @@ def test_leftovers_of_dead_writers_go_and_those_of_live_ones_stay(spool):
     dead.write_bytes(b"half")
     with live.open("wb") as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)
-        assert spool.remove_leftovers() == 1
+        assert _sweep(spool) == 1
         assert live.exists()
     assert not dead.exists()
-    assert spool.remove_leftovers() == 1
+    assert _sweep(spool) == 1
     assert files(spool) == ["1.2.1.1.dcm"]
+
+
+def _sweep(spool: Spool) -> int:
+    return spool.remove_leftovers() + sum(spool.remove_leftovers_in(folder) for folder, _ in spool.series_folders())
 
 
 def test_leftovers_may_be_removed_while_others_write(spool):
@@ -174,7 +178,7 @@ def test_leftovers_may_be_removed_while_others_write(spool):
 
     def sweep():
         while not stop.is_set():
-            spool.remove_leftovers()
+            _sweep(spool)
 
     sweeper = threading.Thread(target=sweep)
     sweeper.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -13,7 +14,7 @@ from receive_cases import STUDY, encoded, in_syntax, mr_slice
 from bt_node.receive.answers import Answer
 from bt_node.receive.instance import StoreRequest
 from bt_node.receive.part10 import StoredFile
-from bt_node.receive.reconcile import reconcile
+from bt_node.receive.reconcile import Remembered, reconcile
 from bt_node.receive.spool import Spool
 from bt_node.receive.store import StoreScp
 
@@ -239,6 +240,35 @@ def test_reconcile_gives_a_file_without_a_row_its_row(scp, spool, book):
     assert report.recorded == tuple(files(spool))
     assert other.open == set(), "the study is not kept open for ever"
     assert reconcile(spool, other).recorded == ()
+
+
+def test_a_folder_in_order_is_not_looked_into_again_until_it_changes(scp, spool, book, monkeypatch):
+    scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    asked = []
+    study_paths = book.study_paths
+    monkeypatch.setattr(book, "study_paths", lambda study: asked.append(study) or study_paths(study))
+    remembered = Remembered()
+    for looks in (1, 2, 2, 2):  # twice, since its clock may be coarse
+        reconcile(spool, book, remembered)
+        assert len(asked) == looks
+    book.instances.clear()
+    time.sleep(0.01)  # the clock of a file system ticks every 4 ms
+    again = spool.absolute(path).read_bytes()
+    spool.absolute(path).unlink()
+    spool.absolute(path).write_bytes(again)
+    assert reconcile(spool, book, remembered).recorded == (path,)
+
+
+def test_now_and_then_every_folder_is_looked_into(scp, spool, book, monkeypatch):
+    monkeypatch.setattr("bt_node.receive.reconcile._EVERYWHERE", 5)
+    scp.answer(request(), "listener/1")
+    remembered = Remembered()
+    for _ in range(3):
+        reconcile(spool, book, remembered)
+    book.instances.clear()  # an older copy of the job book was put back
+    assert reconcile(spool, book, remembered).recorded == ()
+    assert reconcile(spool, book, remembered).recorded == tuple(files(spool))
 
 
 def test_reconcile_removes_leftovers_and_keeps_what_it_cannot_read(scp, spool):
