@@ -21,6 +21,7 @@ class Rejection:
 
 _PERMANENT, _SERVICE_USER = 1, 1
 _CALLING_AE_NOT_RECOGNISED, _CALLED_AE_NOT_RECOGNISED = 3, 7
+_STRANGERS = "strangers"
 
 
 def admit(settings: ListenerSettings, calling: str, called: str, peer_address: str) -> Rejection | None:
@@ -40,6 +41,23 @@ def admit(settings: ListenerSettings, calling: str, called: str, peer_address: s
     else:
         detail = "calling AE title is known, but not from this address"
     return Rejection(_PERMANENT, _SERVICE_USER, _CALLING_AE_NOT_RECOGNISED, detail)
+
+
+def counted_as(settings: ListenerSettings, address: str) -> str:
+    """As whose connection one from this address counts before it has said a word.
+
+    Addresses that no source can have count as one, however many a stranger has. Names are not looked up for this:
+    where a source has one, or any address, every address may be its own.
+    """
+    hosts = [source.host for source in settings.sources]
+    if settings.accept_unknown_sources or ANY_HOST in hosts:
+        return address
+    peer = _unmapped(address)
+    try:
+        known = any(peer in ipaddress.ip_network(host, strict=False) for host in hosts)
+    except ValueError:
+        return address
+    return address if known else _STRANGERS
 
 
 def _covers(host: str, peer_address: str) -> bool:

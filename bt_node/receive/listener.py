@@ -7,10 +7,11 @@ import logging
 import socket
 import threading
 from collections import Counter
+from functools import partial
 
 import pydicom.config
 
-from bt_node.receive.admission import Rejection, admit
+from bt_node.receive.admission import Rejection, admit, counted_as
 from bt_node.receive.association import Association, Deadlines, Exchange, Who
 from bt_node.receive.command import Command
 from bt_node.receive.commitment import Commitment
@@ -121,6 +122,7 @@ class Listener:
                 Connections(
                     settings.max_associations + _CONNECTIONS_TO_REJECT,
                     settings.max_associations_per_source + _CONNECTIONS_TO_REJECT_PER_SOURCE,
+                    partial(counted_as, settings),
                 ),
                 self._serve,
                 tls=settings.tls,

@@ -40,10 +40,15 @@ class Address:
 
 @dataclass(frozen=True)
 class Connections:
-    """Connections at once, in all and from one address; more are closed as soon as they are accepted."""
+    """Connections at once, in all and from one source; more are closed as soon as they are accepted.
+
+    Attributes:
+        counted_as: the source of an address: itself, or one that several share.
+    """
 
     in_all: int
     per_source: int
+    counted_as: Callable[[str], str] = str
 
 
 Serve = Callable[[socket.socket, str, float], None]
@@ -141,11 +146,12 @@ class Server:
         thread = threading.Thread(
             target=self._run, args=(connection, source, time.monotonic()), name=f"peer {source}", daemon=True
         )
+        counted = self._limits.counted_as(source)
         with self._lock:
-            full = len(self._threads) >= self._limits.in_all or self._by_source[source] >= self._limits.per_source
+            full = len(self._threads) >= self._limits.in_all or self._by_source[counted] >= self._limits.per_source
             if not full:
-                self._threads[thread] = source, connection
-                self._by_source[source] += 1
+                self._threads[thread] = counted, connection
+                self._by_source[counted] += 1
         if full:
             connection.close()
             return
@@ -162,7 +168,7 @@ class Server:
             if self._tls is not None:
                 connection.settimeout(self._hello_seconds)
                 connection = self._tls.wrap_socket(connection, server_side=True)
-                self._now_tls(source, connection)
+                self._now_tls(connection)
             self._serve(connection, source, begun)
         except ssl.SSLError as error:
             # OpenSSL's word for it is one of a fixed list: nothing of the peer's stands in it.
@@ -176,18 +182,19 @@ class Server:
         finally:
             self._forget(threading.current_thread())
 
-    def _now_tls(self, source: str, connection: ssl.SSLSocket) -> None:
+    def _now_tls(self, connection: ssl.SSLSocket) -> None:
         with self._lock:
-            self._threads[threading.current_thread()] = source, connection
+            counted, _ = self._threads[threading.current_thread()]
+            self._threads[threading.current_thread()] = counted, connection
 
     def _forget(self, thread: threading.Thread) -> None:
         with self._lock:
             known = self._threads.pop(thread, None)
             if known is not None:
-                source, _ = known
-                self._by_source[source] -= 1
-                if not self._by_source[source]:
-                    del self._by_source[source]
+                counted, _ = known
+                self._by_source[counted] -= 1
+                if not self._by_source[counted]:
+                    del self._by_source[counted]
 
 
 def _listening(address: Address) -> socket.socket:

@@ -35,6 +35,7 @@ from bench.trials.raw_peer import (
 from bt_node import receive
 from bt_node.receive import command as cs
 from bt_node.receive.command import encode_command
+from bt_node.receive.settings import AllowedSource
 
 pytestmark = pytest.mark.integration
 
@@ -165,6 +166,17 @@ def is_closed(connection: socket.socket) -> bool:
         return False
     except OSError:
         return True
+
+
+def test_strangers_of_many_addresses_leave_room_for_those_who_may_send(tmp_path):
+    sources = (AllowedSource("SCANNER", "127.0.0.1"), AllowedSource("SCANNER", "10.0.0.0/8"))
+    with running(tmp_path, sources=sources) as node, ExitStack() as strangers:
+        for number in range(60):
+            address = f"127.0.1.{number % 6 + 1}", 0
+            silent = socket.create_connection(("127.0.0.1", node.port), timeout=5, source_address=address)
+            strangers.enter_context(silent)
+        wait_until(lambda: len(node.listener._server._threads) >= 18)
+        assert store(node.port) == 0
 
 
 def test_more_than_1024_open_sockets_are_no_trouble(tmp_path):

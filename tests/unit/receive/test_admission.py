@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bt_node.receive.admission import admit
+from bt_node.receive.admission import admit, counted_as
 from bt_node.receive.settings import AllowedSource, ListenerSettings
 
 SETTINGS = ListenerSettings(
@@ -83,3 +83,19 @@ def test_unknown_sources_come_in_only_where_the_settings_say_so():
 def test_settings_that_cannot_work_are_never_born(wrong):
     with pytest.raises(ValueError, match=r"\w"):
         ListenerSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "address", "counts_alone"),
+    [
+        (("10.0.0.0/8",), "10.1.2.3", True),
+        (("10.0.0.0/8",), "::ffff:10.1.2.3", True),
+        (("10.0.0.0/8",), "192.0.2.1", False),
+        (("10.0.0.1", "*"), "192.0.2.1", True),
+        (("10.0.0.1", "scanner.example"), "192.0.2.1", True),
+        ((), "192.0.2.1", False),
+    ],
+)
+def test_addresses_that_no_source_has_count_as_one(hosts, address, counts_alone):
+    settings = ListenerSettings(sources=tuple(AllowedSource("SCANNER", host) for host in hosts))
+    assert (counted_as(settings, address) == address) is counts_alone
