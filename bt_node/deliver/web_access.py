@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ssl
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from bt_node.domain.errors import OutletError
+
+_LONGEST_ANSWER = 16 * 1024 * 1024  # to one object, or one search for it
+_AT_ONCE = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class WebAccess:
         # A proxy, a .netrc or certificates from the environment must not come between us and the destination.
         session.trust_env = False
         session.max_redirects = 0
+        session.mount("http://", _Bounded())
+        session.mount("https://", _Bounded())
         if self.token_file:
             session.headers["Authorization"] = f"Bearer {_one_line(self.token_file)}"
         if self.login_file:
@@ -49,7 +57,59 @@ class WebAccess:
         return session
 
 
-class _OwnTls(HTTPAdapter):
+class _Bounded(HTTPAdapter):
+    """Reads no answer for longer than the timeout, and none that is too large.
+
+    The library's own timeout is for each silence: a service that sends a byte now and then would hold its courier for
+    ever, and one that never stops would fill the memory.
+    """
+
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        response = super().send(request, True, timeout, verify, cert, proxies)
+        if not stream:
+            # What `Response.content` would read without a limit.
+            response._content = _read(response, timeout)  # noqa: SLF001
+            response._content_consumed = True  # noqa: SLF001
+        return response
+
+
+def _read(response: requests.Response, timeout_s: float | None) -> bytes:
+    """The whole body.
+
+    Raises:
+        requests.RequestException: it broke off, or did not come to its end in time.
+        ValueError: it is too long.
+    """
+    try:
+        return b"".join(_parts(response, timeout_s))
+    except ReadTimeoutError as error:
+        raise requests.ReadTimeout(error) from error
+    except HTTPError as error:
+        raise requests.ConnectionError(error) from error
+    finally:
+        response.close()
+
+
+def _parts(response: requests.Response, timeout_s: float | None) -> Iterator[bytes]:
+    deadline, length = None if timeout_s is None else time.monotonic() + timeout_s, 0
+    while part := response.raw.read1(_AT_ONCE, decode_content=True):
+        length += len(part)
+        if length > _LONGEST_ANSWER:
+            raise ValueError("an answer beyond the limit")
+        if deadline is not None and time.monotonic() > deadline:
+            raise requests.ReadTimeout("the answer does not come to its end")
+        yield part
+
+
+class _OwnTls(_Bounded):
     """HTTPS with our own context alone: the library would add the usual authorities to it."""
 
     def __init__(self, context: ssl.SSLContext) -> None:

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -67,6 +69,7 @@ class Service(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status, self.body, self.kind, self.delay = 200, b"", "application/dicom+json", 0.0
+        self.endless: tuple[bytes, float] | None = None  # instead of the body, again and again after so many seconds
         self.seen: list[dict[str, str]] = []
         self.bodies: list[bytes] = []
         self.released = threading.Event()
@@ -92,9 +95,19 @@ class _Handler(BaseHTTPRequestHandler):
         service.released.wait(service.delay)
         self.send_response(service.status)
         self.send_header("Content-Type", service.kind)
+        if service.endless:
+            self._never_end(*service.endless)
+            return
         self.send_header("Content-Length", str(len(service.body)))
         self.end_headers()
         self.wfile.write(service.body)
+
+    def _never_end(self, part: bytes, pause_s: float) -> None:
+        self.end_headers()
+        self.close_connection = True
+        with suppress(OSError):
+            while not self.server.released.wait(pause_s):
+                self.wfile.write(part)
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -197,6 +210,31 @@ def test_a_service_that_stalls_or_is_gone_is_said_in_words(service: Service, mak
     assert outcome.detail == "no connection: connection refused"
     ((asked,), _) = gone.prove([NOWHERE], gone.ways, NO_DESK)
     assert (asked.answer, asked.detail) == (Answer.UNREACHABLE, "no connection: connection refused")
+
+
+def test_an_answer_that_drips_is_given_up_like_none(service: Service, make_file: MakeFile) -> None:
+    service.endless = b" ", 0.1
+    started = time.monotonic()
+    threading.Timer(8.0, service.released.set).start()
+    (outcome,) = service.outlet(timeout_s=0.5).send([make_file(1)])
+    assert time.monotonic() - started < 5
+    assert outcome.detail.startswith("no answer within")
+    ((asked,), _) = service.outlet(timeout_s=0.5).prove([NOWHERE], service.outlet().ways, NO_DESK)
+    assert (asked.answer, asked.detail) == (Answer.UNCLEAR, "QIDO-RS: no answer in time")
+
+
+def test_an_answer_without_end_does_not_fill_the_memory(service: Service, make_file: MakeFile) -> None:
+    service.endless = b" " * 1024 * 1024, 0.0
+    threading.Timer(4.0, service.released.set).start()
+    file = make_file(1)
+    tracemalloc.start()
+    try:
+        (outcome,) = service.outlet(timeout_s=30).send([file])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 1024**2
+    assert (outcome.delivered, outcome.detail) == (False, "the service's answer cannot be read")
 
 
 def test_the_environment_does_not_come_between_us_and_the_service(
