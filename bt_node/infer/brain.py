@@ -81,9 +81,8 @@ class BrainFinder:
 
     def _channel(self, head: ImageArray, coarse: tuple[int, int, int]) -> Tensor:
         """One sequence averaged onto the coarse grid, as a multiple of its 99th percentile."""
-        fine = torch.from_numpy(
-            np.array(head, dtype=np.float32)
-        )  # a copy: torch wants to own what it may write.to(self.device)
+        # A copy, because torch wants to own what it may write.
+        fine = torch.from_numpy(np.array(head, dtype=np.float32)).to(self.device)
         mean = functional.adaptive_avg_pool3d(fine[None, None], coarse)[0, 0].clamp(min=0)
         return scaled(mean)
 
