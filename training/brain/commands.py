@@ -16,10 +16,8 @@ from training.segmenter.cases import CaseError, find_cases
 from training.segmenter.split import Split, split_by_patient
 
 TRAIN, VALIDATION = "train", "validation"
-_VALIDATION_CASES, _SPLIT_SEED = (
-    3,
-    20181,
-)  # the segmenter's split: no brain that either was scored on taught the other
+# The segmenter's split: no brain that either was scored on taught the other.
+_VALIDATION_CASES, _SPLIT_SEED = 3, 20181
 _FIRST_SEED = {TRAIN: 1000, VALIDATION: 51000}
 
 
