@@ -28,6 +28,10 @@ _TRIES = 60  # a day at the longest pause; then the requester asks again
 _SYNTAXES = [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian]
 
 
+class _SilentError(Exception):
+    """A requester cannot be reached, or does not answer."""
+
+
 class Reporter:
     """One thread that sleeps until a report is owed."""
 
@@ -75,6 +79,7 @@ class Reporter:
 
     def _bring_all(self) -> float | None:
         """Try each report that is due; seconds until the next one is, None where nothing is owed."""
+        silent: set[str] = set()  # each costs its timeouts once a round, however many reports it is owed
         for promise in self._promises.owed():
             if self._stopping.is_set() or self._is_under_way(promise):
                 continue
@@ -83,18 +88,29 @@ class Reporter:
                 _log.warning("%s gets no report: it has no report_port in [[sources]]", promise.requester)
                 self._done(promise)
             elif self._not_before.get(promise.path, 0) <= time.monotonic():
-                self._bring(promise, place)
+                if promise.requester in silent:
+                    self._put_off(promise)
+                elif not self._bring(promise, place):
+                    silent.add(promise.requester)
         waiting = self._not_before.values()
         return max(min(waiting) - time.monotonic(), 0.1) if waiting else None
 
-    def _bring(self, promise: Promise, place: ReportTo) -> None:
-        tries = self._tries[promise.path] = self._tries.get(promise.path, 0) + 1
+    def _bring(self, promise: Promise, place: ReportTo) -> bool:
+        """Try one report. False: its requester is silent."""
+        answers = True
         try:
             if send_report(self._promises.report(promise), place, self._settings, promise.requester):
                 self._done(promise)
-                return
+                return True
+        except _SilentError:
+            answers = False
         except Exception as error:  # noqa: BLE001 - the book or the network; it is tried again
             _log.warning("a report to %s failed: %s", promise.requester, type(error).__name__)
+        self._put_off(promise)
+        return answers
+
+    def _put_off(self, promise: Promise) -> None:
+        tries = self._tries[promise.path] = self._tries.get(promise.path, 0) + 1
         if tries >= _TRIES:
             _log.error("%s did not take a report of storage commitment; it is given up", promise.requester)
             self._done(promise)
@@ -109,7 +125,11 @@ class Reporter:
 
 
 def send_report(report: References, place: ReportTo, settings: ListenerSettings, called: str) -> bool:
-    """N-EVENT-REPORT on a new association, as SCP of storage commitment; whether the peer took it."""
+    """N-EVENT-REPORT on a new association, as SCP of storage commitment; whether the peer took it.
+
+    Raises:
+        _SilentError: there is no association, or no answer.
+    """
     entity = AE(ae_title=settings.ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -124,11 +144,13 @@ def send_report(report: References, place: ReportTo, settings: ListenerSettings,
         tls_args=None if place.tls is None else (place.tls, place.host),
     )
     if not association.is_established:
-        return False
+        raise _SilentError
     try:
         status, _ = association.send_n_event_report(
             report_data_set(report), event_type(report), STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
         )
-        return "Status" in status and int(status.Status) == 0
+        if "Status" not in status:
+            raise _SilentError
+        return int(status.Status) == 0
     finally:
         association.release()

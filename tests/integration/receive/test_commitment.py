@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import socket
 
 import pytest
 from fakes.receipt_book import FakeReceiptBook
@@ -213,6 +214,23 @@ def test_a_promise_survives_kill_and_is_reported_by_the_next_listener(tmp_path, 
     with running(tmp_path, book=book, sources=reporting_to(place)) as node:
         assert place.reports.get(timeout=10)[1].TransactionUID == TRANSACTION
         wait_until(lambda: promises(node) == [])
+
+
+def test_a_requester_that_is_silent_holds_up_no_other(tmp_path, place):
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        nowhere = ReportTo("127.0.0.1", silent.getsockname()[1])
+        sources = (AllowedSource("SILENT", report_to=nowhere), *reporting_to(place))
+        settings = {"sources": sources, "acse_timeout_seconds": 1, "network_timeout_seconds": 1}
+        with running(tmp_path, **settings) as node:
+            kept = node.listener._commitment._promises
+            for number in range(20):  # by their names some of these come before the other one
+                kept.keep(Promise("SILENT", f"1.2.{number}", (pair(mr_slice(1)),)))
+            kept.keep(Promise("SCANNER", TRANSACTION, (pair(mr_slice(1)),)))
+            before = [promise.requester for promise in kept.owed()].index("SCANNER")
+            assert before > 4
+            node.listener._reporter.wake()
+            assert place.reports.get(timeout=4)[1].TransactionUID == TRANSACTION
+            wait_until(lambda: len(promises(node)) == 20)  # those are owed still
 
 
 def test_a_source_without_a_place_for_reports_gets_none_and_nothing_stays(node):
