@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -16,6 +18,8 @@ from bt_node.deliver.peer import Peer, check_ae_title
 
 _PROBE_SECONDS = 5.0
 _REJECTED_PERMANENT = 1  # PS3.8 Table 9-21
+_LARGEST_PDU = 16 * 1024 * 1024  # we ask for 16 KiB; some send what they like
+_AT_ONCE = 64 * 1024
 
 OnEventReport = Callable[[evt.Event], tuple[int, None]]
 
@@ -93,14 +97,32 @@ def _keep_answers_for_the_sender(association: Association) -> None:
 
 
 def _limit_blocking(event: evt.Event, timeout_s: float) -> None:
-    """Let no single read or write take longer than the timeout.
+    """Let no single read or write take longer than the timeout, nor a PDU's header or body in all.
 
-    The library leaves its socket without one: a peer that stops reading in the middle of an object would hold the
-    writing thread, and with it everyone who waits for the association to end, for ever.
+    The library leaves its socket without one: a peer that stops reading in the middle of an object, or sends a byte
+    of its answer now and then, would hold the thread of the association, and with it everyone who waits for its end,
+    for ever. It also reads a PDU of any length into memory.
     """
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         transport.socket.settimeout(timeout_s)
+        whole = partial(_receive, transport.socket, timeout_s)
+        setattr(transport, "recv", whole)  # noqa: B010 - one instance, not the class
+
+
+def _receive(connection: socket.socket, timeout_s: float, wanted: int) -> bytearray:
+    """So many bytes, fewer where the peer closes; the library takes an OSError for the end of the connection."""
+    if wanted > _LARGEST_PDU:
+        raise OSError(errno.EMSGSIZE, "a PDU beyond the limit")
+    received, deadline = bytearray(), time.monotonic() + timeout_s
+    while len(received) < wanted:
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        part = connection.recv(min(_AT_ONCE, wanted - len(received)))
+        if not part:
+            break
+        received += part
+    return received
 
 
 def _acknowledge_at_once(event: evt.Event) -> None:

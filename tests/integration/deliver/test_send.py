@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,11 @@ from pydicom.uid import (
 )
 from pynetdicom.presentation import build_context
 
-from bt_node.deliver.association import associate
+from bt_node.deliver.association import _receive, associate
 from bt_node.deliver.folder import find_files, send_folder
 from bt_node.deliver.send import OutgoingFile, Peer, echo, send
 from bt_node.domain.result import SendOutcome
+from bt_node.receive.negotiation import agree, read_request, supported_contexts
 from bt_node.simulate.fake_pacs import FakePacs, Faults
 from bt_node.simulate.node_process import free_port
 
@@ -178,6 +180,45 @@ def test_a_peer_that_stops_reading_in_the_middle_of_an_object_does_not_hold_us_f
         assert time.monotonic() - started < 10
         reading_again.set()
     assert outcomes[0].detail == "no answer within 1 s"
+
+
+@pytest.mark.parametrize("accepts", [False, True], ids=["association", "object"])
+def test_a_peer_whose_answer_drips_does_not_hold_us_for_ever(make_file: MakeFile, accepts: bool) -> None:
+    over = threading.Event()
+
+    def serve() -> None:
+        with suppress(OSError), listening.accept()[0] as connection:
+            header = connection.recv(6, socket.MSG_WAITALL)
+            asked = read_request(connection.recv(int.from_bytes(header[2:]), socket.MSG_WAITALL))
+            answer = agree(asked, supported_contexts(), 16384).pdu
+            if accepts:
+                connection.sendall(answer)
+                answer = b"\4\0\0\0\x40\0" + bytes(0x4000)
+            for byte in answer:
+                connection.sendall(bytes((byte,)))
+                if over.wait(0.1):
+                    return
+
+    def deliver() -> None:
+        outcomes.extend(send(Peer("PACS", "127.0.0.1", listening.getsockname()[1]), ME, [make_file(1)], 1))
+
+    outcomes: list[SendOutcome] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threads = [threading.Thread(target=each, daemon=True) for each in (serve, deliver)]
+        for thread in threads:
+            thread.start()
+        threads[1].join(6)
+        held = threads[1].is_alive()
+        over.set()
+        threads[1].join(10)
+    assert not held
+    assert not outcomes[0].delivered
+
+
+def test_a_pdu_beyond_all_bounds_is_not_read() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(OSError, match="limit"):
+        _receive(ours, 1.0, 0x7FFFFFFF)
 
 
 def test_an_answer_waits_for_the_sender_and_not_for_the_librarys_own_thread(fake_peer: Peer) -> None:
