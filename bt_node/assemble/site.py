@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bt_node.assemble.candidate import Candidate
 from bt_node.config import RoleRule, RuleMatch
-from bt_node.domain.study import Assigned, Role
+from bt_node.domain.study import Assigned, Role, SliceFacts
 
 
 def first_rule(candidate: Candidate, rules: Sequence[RoleRule]) -> RoleRule | None:
@@ -45,10 +45,18 @@ def cannot_be_any(candidate: Candidate) -> str | None:
 def assigned_candidates(
     everything: Sequence[Candidate], assigned: Mapping[Role, Assigned]
 ) -> dict[Role, list[Candidate]]:
-    """The volumes of the series that a person named for each role: one, or a new question."""
+    """The volumes that a person named for each role: one, or a new question."""
     return {
-        role: [
-            candidate for candidate in everything if candidate.series.series_instance_uid == word.series_instance_uid
-        ]
-        for role, word in assigned.items()
+        role: [candidate for candidate in everything if _is_meant(word, candidate)] for role, word in assigned.items()
     }
+
+
+def _is_meant(word: Assigned, candidate: Candidate) -> bool:
+    if candidate.series.series_instance_uid != word.series_instance_uid:
+        return False
+    return not word.image or word.image in map(image_of, candidate.series.slices)
+
+
+def image_of(facts: SliceFacts) -> str:
+    """The image that a slice is of, as `NamedVolume.image` has it."""
+    return f"{facts.sop_instance_uid}/{facts.frame}" if facts.frame else facts.sop_instance_uid

@@ -18,7 +18,10 @@ if TYPE_CHECKING:  # numpy and pydicom are not for every command
     from bt_node.jobs import JobBook
 
 app = jobs.app  # these are commands of `bt-node jobs`
-SeriesOption = Annotated[Optional[str], typer.Option(metavar="SERIES", help="SeriesNumber or SeriesInstanceUID.")]
+SeriesOption = Annotated[
+    Optional[str],
+    typer.Option(metavar="SERIES", help="SeriesNumber or SeriesInstanceUID; 7:2 is the second volume of series 7."),
+]
 
 
 @app.command("explain")
@@ -71,7 +74,7 @@ def assign(
     images arrive.
     """
     from bt_node.assemble.naming import named_series  # noqa: PLC0415
-    from bt_node.domain.role import Role  # noqa: PLC0415
+    from bt_node.domain.role import Assigned, Role  # noqa: PLC0415
 
     words = {Role.T1: t1, Role.T1C: t1c, Role.T2: t2, Role.FLAIR: flair}
     wanted = {role: word for role, word in words.items() if word is not None}
@@ -89,7 +92,7 @@ def assign(
         print_json(view)
         return
     for role, word in view["assigned"].items():
-        typer.echo(f"{role} is series {word['series_instance_uid']}, assigned by {word['by']}.")
+        typer.echo(f"{role} is {Assigned(**word).volume}, assigned by {word['by']}.")
     typer.echo(f"Job {view['id']} is {moved.value}.")
 
 

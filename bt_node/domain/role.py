@@ -25,13 +25,37 @@ class Certainty(StrEnum):
 
 
 @dataclass(frozen=True)
+class NamedVolume:
+    """A volume as a person named it.
+
+    Attributes:
+        series_instance_uid: its series.
+        image: where the series holds several volumes: SOPInstanceUID of an image of this one, or `UID/frame` (from 0)
+            in a multi-frame image; else empty.
+    """
+
+    series_instance_uid: str
+    image: str = ""
+
+    def __str__(self) -> str:
+        return f"series {self.series_instance_uid}" + (f", volume of image {self.image}" if self.image else "")
+
+
+@dataclass(frozen=True)
 class Assigned:
     """A person's word on a role: it stands before every rule.
 
     Attributes:
         series_instance_uid: the series to use.
         by: who said so, "cli:ann".
+        image: as in `NamedVolume`.
     """
 
     series_instance_uid: str
     by: str
+    image: str = ""
+
+    @property
+    def volume(self) -> NamedVolume:
+        """What was named."""
+        return NamedVolume(self.series_instance_uid, self.image)

@@ -15,12 +15,13 @@ import numpy as np
 
 from bt_node.domain.errors import RolesAmbiguousError, RolesMissingError, StudyIncompleteError
 from bt_node.domain.geometry import FloatArray, Grid, Volume
-from bt_node.domain.role import Assigned, Certainty, Role
+from bt_node.domain.role import Assigned, Certainty, NamedVolume, Role
 
 __all__ = [
     "Ambiguity",
     "Assigned",
     "Certainty",
+    "NamedVolume",
     "Plane",
     "Ranked",
     "Role",

@@ -10,7 +10,7 @@ from bt_node.domain.errors import InstanceConflictError
 from bt_node.domain.follow_up import FormerStudy
 from bt_node.domain.priority import Priority
 from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
-from bt_node.domain.role import Role
+from bt_node.domain.role import NamedVolume, Role
 from bt_node.domain.states import JobState
 from bt_node.jobs import audit, decisions, operator, receipts, remembered, review, runs, safekeeping, timetable, views
 from bt_node.jobs.audit import Verification
@@ -397,8 +397,8 @@ class JobBook(DeliveryBook):
             operator.set_priority(tx, job_id, Priority(priority), actor)
             audit.note_decided(tx, job_id, actor, "priority")
 
-    def assign(self, job_id: int, wanted: Mapping[Role, str], actor: str) -> JobState:
-        """Note which series (SeriesInstanceUID) a person gives to roles, and take an ended job up again: READY.
+    def assign(self, job_id: int, wanted: Mapping[Role, NamedVolume], actor: str) -> JobState:
+        """Note which series a person gives to roles, and take an ended job up again: READY.
 
         Roles that are not named keep what was assigned to them before. The decision outlives new images and retries.
 

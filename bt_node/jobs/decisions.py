@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from bt_node.domain.errors import AssignmentRefusedError, IllegalMoveError, InputsPurgedError
-from bt_node.domain.role import Assigned, Role
+from bt_node.domain.role import Assigned, NamedVolume, Role
 from bt_node.domain.states import ENDED_STATES, JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import locked, move
@@ -20,14 +20,16 @@ def assigned_to(job: Any) -> dict[Role, Assigned]:
     return {Role(role): Assigned(**word) for role, word in (job.assigned or {}).items()}
 
 
-def assign(tx: Transaction, job_id: int, wanted: Mapping[Role, str], actor: str) -> JobState:
+def assign(tx: Transaction, job_id: int, wanted: Mapping[Role, NamedVolume], actor: str) -> JobState:
     """Note a person's choice and take the job up again; see JobBook.assign."""
     job = _fit_for_a_decision(tx, job_id)
-    merged = assigned_to(job) | {role: Assigned(uid, actor) for role, uid in wanted.items()}
+    merged = assigned_to(job) | {
+        role: Assigned(named.series_instance_uid, actor, named.image) for role, named in wanted.items()
+    }
     problems = [*_not_received(tx, job_id, wanted), *_used_twice(merged)]
     if problems:
         raise AssignmentRefusedError(problems)
-    words = ", ".join(f"{role.value} is series {wanted[role]}" for role in Role if role in wanted)
+    words = ", ".join(f"{role.value} is {wanted[role]}" for role in Role if role in wanted)
     return _run_anew(tx, job, merged, actor, f"assigned by an operator: {words}")
 
 
@@ -46,21 +48,26 @@ def _fit_for_a_decision(tx: Transaction, job_id: int) -> Any:
     return job
 
 
-def _not_received(tx: Transaction, job_id: int, wanted: Mapping[Role, str]) -> list[str]:
+def _not_received(tx: Transaction, job_id: int, wanted: Mapping[Role, NamedVolume]) -> list[str]:
     images = select(instances.c.series_instance_uid).where(instances.c.job_id == job_id, instances.c.is_image)
     received = set(tx.execute(images.distinct()).scalars())
-    return [f"{role.value}: series {uid} is not in this study" for role, uid in wanted.items() if uid not in received]
+    return [
+        f"{role.value}: series {named.series_instance_uid} is not in this study"
+        for role, named in wanted.items()
+        if named.series_instance_uid not in received
+    ]
 
 
 def _used_twice(merged: Mapping[Role, Assigned]) -> list[str]:
-    by_series: dict[str, list[str]] = {}
+    by_volume: dict[NamedVolume, list[str]] = {}
     for role, word in merged.items():
-        by_series.setdefault(word.series_instance_uid, []).append(role.value)
-    return [f"series {uid} would be {' and '.join(roles)}" for uid, roles in by_series.items() if len(roles) > 1]
+        by_volume.setdefault(word.volume, []).append(role.value)
+    return [f"{volume} would be {' and '.join(roles)}" for volume, roles in by_volume.items() if len(roles) > 1]
 
 
 def _run_anew(tx: Transaction, job: Any, assigned: Mapping[Role, Assigned], actor: str, reason: str) -> JobState:
-    stored = {role.value: vars(word) for role, word in assigned.items()}
+    # Without what is empty: a program of the version before knows no more than series and person.
+    stored = {role.value: {key: said for key, said in vars(word).items() if said} for role, word in assigned.items()}
     # Another choice makes other results: they get a time of their own.
     anew: dict[str, Any] = {"attempts": 0, "not_before": None, "stage": "", "analysed_at": None, "send_again": True}
     move(

@@ -13,12 +13,12 @@ from bt_node.domain.errors import (
     JobNotFoundError,
 )
 from bt_node.domain.states import ENDED_STATES, LEGAL_MOVES, JobState
-from bt_node.domain.study import Assigned, Role
+from bt_node.domain.study import Assigned, NamedVolume, Role
 from bt_node.jobs import RunRecord, downgrade_schema, open_book, upgrade_schema
 from bt_node.jobs.database import Database
 
 SERIES = "1.2.3.1"  # what the desk receives
-CHOICE = {Role.T1C: SERIES}
+CHOICE = {Role.T1C: NamedVolume(SERIES)}
 ANN = "cli:ann"
 
 
@@ -70,17 +70,24 @@ def test_a_second_assignment_adds_to_the_first_and_may_not_use_its_series(desk: 
     desk.book.assign(job_id, CHOICE, ANN)
     desk.book.cancel(job_id, ANN)
     with pytest.raises(AssignmentRefusedError, match=r"series 1\.2\.3\.1 would be T1C and T2"):
-        desk.book.assign(job_id, {Role.T2: SERIES}, "cli:bob")
+        desk.book.assign(job_id, {Role.T2: NamedVolume(SERIES)}, "cli:bob")
     assert desk.state(job_id) is JobState.CANCELLED
     desk.book.assign(job_id, CHOICE, "cli:bob")
     assert desk.book.view(job_id)["assigned"]["T1C"]["by"] == "cli:bob"
+
+
+def test_two_volumes_of_one_series_may_take_two_roles(desk: Desk):
+    job_id = desk.bring_to(JobState.HELD)
+    before, after = NamedVolume(SERIES, "1.2.3.1.1"), NamedVolume(SERIES, "1.2.3.1.9")
+    desk.book.assign(job_id, {Role.T1: before, Role.T1C: after}, ANN)
+    assert {role: word.volume for role, word in desk.claim().assigned.items()} == {Role.T1: before, Role.T1C: after}
 
 
 def test_a_series_of_another_study_is_refused(desk: Desk):
     job_id = desk.bring_to(JobState.HELD)
     desk.receive("1.2.4")
     with pytest.raises(AssignmentRefusedError, match=r"T1C: series 1\.2\.4\.1 is not in this study"):
-        desk.book.assign(job_id, {Role.T1C: "1.2.4.1"}, ANN)
+        desk.book.assign(job_id, {Role.T1C: NamedVolume("1.2.4.1")}, ANN)
     assert desk.state(job_id) is JobState.HELD
 
 

@@ -12,7 +12,7 @@ from bt_node.assemble.naming import named_series
 from bt_node.assemble.roles import choose_roles
 from bt_node.config import RoleRule, Roles
 from bt_node.domain.errors import AssignmentRefusedError
-from bt_node.domain.study import Ambiguity, Assigned, Certainty, Role, SetAside, StudyFacts
+from bt_node.domain.study import Ambiguity, Assigned, Certainty, NamedVolume, Role, SeriesFacts, SetAside, StudyFacts
 
 PRE = mr_series(3, "T1 tra", minute=3, **SE_T1)
 POST = mr_series(9, "T1 tra KM", minute=9, **SE_T1)
@@ -122,14 +122,50 @@ def test_an_assigned_series_that_now_holds_two_volumes_is_asked_about_again() ->
     assert sum(entry.series_number == 9 for entry in assignment.set_aside) == 1
 
 
-STUDY = StudyFacts(
-    "1.2", (PRE, POST, ODD, replace(ODD, echo_time_ms=90.0), T2), (SetAside("1.7", 77, "not an MR image (CT)", 3),)
-)
+def after_these(series: SeriesFacts, **changed: Any) -> SeriesFacts:
+    """A second volume of the same series: its images come after those of `series`."""
+    later = [
+        replace(facts, sop_instance_uid=f"{facts.sop_instance_uid}.2", instance_number=100 + number)
+        for number, facts in enumerate(series.slices)
+    ]
+    return replace(series, slices=tuple(later), **changed)
+
+
+SECOND = after_these(ODD, echo_time_ms=90.0)
+STUDY = StudyFacts("1.2", (PRE, POST, ODD, SECOND, T2), (SetAside("1.7", 77, "not an MR image (CT)", 3),))
+
+
+def test_a_person_names_one_of_two_volumes_of_a_series() -> None:
+    twin = after_these(POST, acquired_at_s=(POST.acquired_at_s or 0.0) + 60)
+    everything = study(POST, twin, T2, FLAIR)
+    named = named_series(everything, {Role.T1: "9:1", Role.T1C: "9:2"})
+    words = {role: Assigned(volume.series_instance_uid, ANN, volume.image) for role, volume in named.items()}
+    choices = choose_roles(everything, assigned=words).choices
+    assert choices[Role.T1].series.slices == POST.slices
+    assert choices[Role.T1C].series.slices == twin.slices
+
+
+def test_the_volume_that_nobody_named_stays_with_the_rules() -> None:
+    twin = after_these(POST)
+    named = named_series(study(POST, twin, T2, FLAIR), {Role.T1C: "9:1"})[Role.T1C]
+    word = {Role.T1C: Assigned(named.series_instance_uid, ANN, named.image)}
+    assignment = choose_roles(study(PRE, POST, twin, T2, FLAIR), assigned=word)
+    assert assignment.choices[Role.T1C].series.slices == POST.slices
+    assert assignment.ambiguous == ()
+
+
+def test_a_frame_of_a_multi_frame_image_names_its_volume() -> None:
+    frames = [replace(facts, sop_instance_uid="1.9.9", frame=n) for n, facts in enumerate(POST.slices)]
+    half = len(frames) // 2
+    first, second = (replace(POST, slices=tuple(part)) for part in (frames[:half], frames[half:]))
+    assert named_series(study(first, second), {Role.T1C: "9:2"}) == {
+        Role.T1C: NamedVolume(POST.series_instance_uid, f"1.9.9/{half}")
+    }
 
 
 def test_series_are_named_by_number_or_uid() -> None:
     assert named_series(STUDY, {Role.T1: "3", Role.T1C: POST.series_instance_uid}) == {
-        Role.T1: PRE.series_instance_uid, Role.T1C: POST.series_instance_uid,
+        Role.T1: NamedVolume(PRE.series_instance_uid), Role.T1C: NamedVolume(POST.series_instance_uid),
     }  # fmt: skip
 
 
@@ -138,7 +174,10 @@ def test_series_are_named_by_number_or_uid() -> None:
     [
         ({Role.T1C: "99"}, r"T1C: no series 99 in this study; its MR series are 3, 9, 12, 20"),
         ({Role.T1C: "77"}, r"series 77 is not an MR image \(CT\)"),
-        ({Role.T1C: "12"}, r"series 12 holds 2 volumes"),
+        ({Role.T1C: "12"}, r"series 12 holds 2 volumes; name one: 12:1 \(.*TE .*\); 12:2 \(.*TE 90 ms.*\)"),
+        ({Role.T1C: "12:3"}, r"series 12 holds 2 volumes; name one"),
+        ({Role.T1C: "9:2"}, r"series 9 holds 1 volume; name one: 9:1"),
+        ({Role.T1: "12:1", Role.T1C: "12:1"}, r"T1C: series 12:1 is named for T1 already"),
         ({Role.T1: "3", Role.T1C: "3"}, r"T1C: series 3 is named for T1 already"),
         ({Role.T1: "99", Role.T2: "77"}, r"99.*77"),
     ],
