@@ -24,11 +24,12 @@ def serve(
 ) -> None:
     """Run the listener, the worker, or both as two processes, until SIGTERM or Ctrl-C."""
     from bt_node.runtime.logs import set_up_logging  # noqa: PLC0415
-    from bt_node.runtime.permissions import private_umask, refuse_open_secrets  # noqa: PLC0415
+    from bt_node.runtime.permissions import no_core_dumps, private_umask, refuse_open_secrets  # noqa: PLC0415
 
     state = state_of(context)
     set_up_logging(state.config.logging.level)
     private_umask()
+    no_core_dumps()
     refuse_open_secrets(state.config, state.config_path)
     match part:
         case Part.LISTENER:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ _SQLITE = "sqlite:///"
 def private_umask() -> None:
     """Whatever this process makes from now on, others cannot read."""
     os.umask(0o077)
+
+
+def no_core_dumps() -> None:
+    """A crash, of a library in the trip's process perhaps, writes no memory to a disk: it holds patient data."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def refuse_open_secrets(config: Config, config_file: Path | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,19 @@ def test_what_a_process_makes_is_its_own(tmp_path: Path):
         assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
     finally:
         os.umask(former)
+
+
+def test_a_service_that_crashes_writes_its_memory_nowhere_nor_does_what_it_starts():
+    script = """
+import resource, subprocess, sys
+import bt_node.runtime.listener
+from typer.testing import CliRunner
+from bt_node.cli.main import app
+ask = "import resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
+bt_node.runtime.listener.run_listener = lambda config: subprocess.run([sys.executable, "-c", ask], check=True)
+resource.setrlimit(resource.RLIMIT_CORE, (4096, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+result = CliRunner().invoke(app, ["serve", "listener"])
+assert result.exception is None, result.exception
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "(0, 0)\n"
