@@ -15,6 +15,7 @@ _WANTED = (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_
 
 # Enough for every private header before group 0020; a deflate bomb costs this much memory and no more.
 _MAX_HEADER = 16 * 1024 * 1024
+_MOST_ELEMENTS = 200_000  # a header that refers to 10,000 images has 30,000
 _FIRST_LOOK, _FIRST_LOOK_INFLATED = 64 * 1024, 1024 * 1024
 _large_looks = threading.Semaphore(2)  # so that many associations at once cost no more memory than two
 
@@ -33,6 +34,10 @@ class HeadTooShortError(EncodingError):
     """The four UIDs do not all lie in the bytes that were looked at; more of the data set may have them."""
 
     code = "head-too-short"
+
+
+class _TooManyError(EncodingError):
+    """A few deflated bytes can hold millions, which would keep the interpreter from all other associations."""
 
 
 def read_identity(
@@ -57,7 +62,9 @@ def read_identity(
     found: dict[int, str] = {}
     passed = False
     try:
-        for element in elements(data, encoding, descend=False):
+        for number, element in enumerate(elements(data, encoding, descend=False)):
+            if number >= _MOST_ELEMENTS:
+                raise _TooManyError("more elements than any header has before its UIDs", 0)
             if element.depth == 0:
                 passed = element.tag > SERIES_INSTANCE_UID
                 if passed:
@@ -65,7 +72,7 @@ def read_identity(
                 if element.tag in _WANTED:
                     found[element.tag] = uid_text(element.value)
     except EncodingError as error:
-        if whole:
+        if whole or isinstance(error, _TooManyError):
             raise
         raise HeadTooShortError("no UIDs in the first bytes", error.position) from error
     if not (whole or passed or len(found) == len(_WANTED)):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import struct
 import time
+import zlib
 from dataclasses import dataclass, replace
 
 import pytest
@@ -11,7 +13,9 @@ from fakes.receipt_book import FakeReceiptBook
 from pydicom import dcmread, uid
 from receive_cases import STUDY, encoded, in_syntax, mr_slice
 
+from bt_node.receive import header
 from bt_node.receive.answers import Answer
+from bt_node.receive.encoded import elements
 from bt_node.receive.instance import StoreRequest
 from bt_node.receive.part10 import StoredFile
 from bt_node.receive.reconcile import Remembered, reconcile
@@ -292,3 +296,22 @@ def test_reconcile_never_holds_a_whole_data_set(scp, spool, book, monkeypatch):
     monkeypatch.setattr(StoredFile, "head", lambda self, limit: asked.append(limit) or head(self, limit))
     assert reconcile(spool, FakeReceiptBook()).recorded == tuple(files(spool))
     assert max(asked) < len(data)
+
+
+def test_a_search_for_the_uids_among_millions_of_empty_elements_is_given_up_early(scp):
+    empty = struct.pack("<HH2sH", 0x0009, 0x1001, b"LO", 0)
+    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    data = deflate.compress(empty * 1_000_000) + deflate.flush()
+    asked = request(syntax=uid.DeflatedExplicitVRLittleEndian, data=data)
+    seen = 0
+
+    def counted(*args, **kwargs):
+        nonlocal seen
+        for element in elements(*args, **kwargs):
+            seen += 1
+            yield element
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(header, "elements", counted)
+        assert scp.answer(asked, "listener/1").status == 0xC000
+    assert seen < 800_000  # two looks for the store, two for the note
