@@ -76,6 +76,12 @@ class Desk:
         self.book.association_closed("listener/1")
         return int(self.book.view(study)["id"])
 
+    def purge(self, job_id: int) -> list[str]:
+        """Retention's part; what would be deleted."""
+        gone: list[str] = []
+        self.book.purge(job_id, gone.extend)
+        return gone
+
     def make_ready(self, study: str = "1.2.3", images: int = 2) -> int:
         job_id = self.receive(study, images)
         self.clock.forward(QUIET)

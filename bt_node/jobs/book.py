@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 
 from bt_node.domain.audit import AuditEntry, AuditRecord
@@ -73,8 +73,8 @@ class JobBook(DeliveryBook):
     def record_instance(self, instance: ReceivedInstance, association: str) -> None:
         """Note an instance that lies durably in the spool, and that this association has its study open.
 
-        The first instance of a study creates its job in RECEIVING. Recording the same instance again changes nothing
-        (but keeps the study open); an empty `association` (a reconciler) opens nothing.
+        The first instance of a study creates its job in RECEIVING. Recording the same instance again keeps the
+        study open and tells retention that it is being sent; an empty `association` (a reconciler) opens nothing.
 
         Raises:
             InstanceConflictError: a different object (another digest) has this SOPInstanceUID.
@@ -89,6 +89,15 @@ class JobBook(DeliveryBook):
         """`record_instance` of several with their associations in one transaction; for each its conflict, or None."""
         with self._database.write() as tx:
             return receipts.record_instances(tx, received)
+
+    def replace_lost(self, instance: ReceivedInstance) -> bool:
+        """The file of a recorded instance was gone, and this one has just been stored in its place: it counts now.
+
+        Returns:
+            False where no instance of this SOPInstanceUID is recorded at this path.
+        """
+        with self._database.write() as tx:
+            return receipts.replace_lost(tx, instance)
 
     def note_refusal(self, refusal: Refusal) -> None:
         """Note a C-STORE that was answered with a failure status."""
@@ -164,23 +173,22 @@ class JobBook(DeliveryBook):
         with self._database.read() as tx:
             return timetable.purge_candidates(tx, retention_days)
 
-    def purgeable_files(self, job_id: int) -> list[str]:
-        """Spool paths (instances, results) of such a job; delete these files, then `forget` them.
-
-        Raises:
-            IllegalMoveError: the job is not in a state that may be purged, or has new images.
-        """
-        with self._database.write() as tx:
-            return timetable.purgeable_files(tx, job_id)
-
-    def forget(self, job_id: int, gone: Collection[str]) -> None:
-        """Forget the instances of a job whose files (paths in the spool) were deleted.
+    def purge(self, job_id: int, remove: Callable[[Sequence[str]], None]) -> None:
+        """Delete the files of a job that `purge_candidates` gave, and forget its instances.
 
         Job, history and the facts of its results stay. The study may come again: it is then taken up as new.
+
+        Args:
+            job_id: which job.
+            remove: deletes files by their paths in the spool, those of instances and results; some may be gone. It is
+                called while nobody else can write to the job, so that no listener answers for a file that is about
+                to go. When it raises, the rows stay, and another round goes on.
+
+        Raises:
+            IllegalMoveError: the job is not in a state that may be purged, has new images, or is being sent again.
         """
         with self._database.write() as tx:
-            timetable.forget(tx, job_id, gone)
-            audit.note_deleted(tx, job_id, len(gone))
+            audit.note_deleted(tx, job_id, timetable.purge(tx, job_id, remove))
 
     def forget_refusals(self, retention_days: float) -> int:
         """Delete refusals older than `retention_days` (0: none); returns how many."""

@@ -42,6 +42,13 @@ _COUNT = text(
     "UPDATE jobs SET instances = instances + 1, images = images + :images, last_received_at = :now, purged_at = NULL"
     " WHERE id = :job_id"
 )
+# Sent again: retention leaves the study alone for a while, also between two associations.
+_TOUCH = text("UPDATE jobs SET last_received_at = :now WHERE id = :job_id")
+_REPLACE_LOST = text(
+    "UPDATE instances SET sop_class_uid = :sop_class_uid, transfer_syntax_uid = :transfer_syntax_uid,"
+    " size_bytes = :size_bytes, digest = :digest, calling_ae_title = :calling_ae_title, received_at = :now"
+    " WHERE sop_instance_uid = :sop_instance_uid AND path = :path RETURNING id"
+)
 _KEEP_OPEN = text(
     "INSERT INTO open_associations (association, job_id, seen_at, calling_ae_title, instances)"
     " VALUES (:association, :job_id, :now, :calling_ae_title, 1)"
@@ -133,10 +140,20 @@ def _record(
             cursor.run(_COUNT, job_id=job_id, images=int(instance.is_image), now=tx.now)
         elif cursor.value(_DIGEST, uid=instance.sop_instance_uid) != instance.digest:  # another listener was faster
             return InstanceConflictError(instance.sop_instance_uid)
+    else:
+        cursor.run(_TOUCH, job_id=job_id, now=tx.now)
     if association:
         title = instance.calling_ae_title
         cursor.run(_KEEP_OPEN, association=association, job_id=job_id, now=tx.now, calling_ae_title=title)
     return None
+
+
+def replace_lost(tx: Transaction, instance: ReceivedInstance) -> bool:
+    """Record another object in the place of one whose file is gone; see JobBook.replace_lost."""
+    columns = ("sop_class_uid", "transfer_syntax_uid", "size_bytes", "digest", "calling_ae_title")
+    facts = {name: getattr(instance, name) for name in (*columns, "sop_instance_uid", "path")}
+    with _cursor(tx) as cursor:
+        return cursor.value(_REPLACE_LOST, **facts, now=tx.now) is not None
 
 
 def _new_job(tx: Transaction, cursor: _Cursor, instance: ReceivedInstance) -> int:

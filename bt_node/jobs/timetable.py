@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 
 from bt_node.domain.errors import IllegalMoveError
 from bt_node.domain.states import ENDED_STATES, DeliveryState, JobState
@@ -119,17 +119,25 @@ def purge_candidates(tx: Transaction, retention_days: float) -> list[int]:
 
 
 def _being_sent(tx: Transaction) -> Any:
-    """Somebody sends the study this moment: what he was told is kept may not go, and half of it is no study."""
-    recent = open_associations.c.seen_at > tx.now - _SENDING_SECONDS
-    return select(open_associations.c.job_id).where(open_associations.c.job_id == jobs.c.id, recent).exists()
+    """Somebody sends the study again: what he was told is kept may not go, and half of it is no study.
 
-
-def purgeable_files(tx: Transaction, job_id: int) -> list[str]:
-    """Spool paths of a job's instances and results, which may be deleted now.
-
-    Raises:
-        IllegalMoveError: the job is not in a state that may be purged, has new images, or is being sent again.
+    Also between two of his associations.
     """
+    since = tx.now - _SENDING_SECONDS
+    recent = open_associations.c.seen_at > since
+    is_open = select(open_associations.c.job_id).where(open_associations.c.job_id == jobs.c.id, recent).exists()
+    return or_(is_open, and_(jobs.c.last_received_at > jobs.c.state_since, jobs.c.last_received_at > since))
+
+
+def purge(tx: Transaction, job_id: int, remove: Callable[[Sequence[str]], None]) -> int:
+    """Delete the files of a job and then their rows; see JobBook.purge."""
+    paths = _purgeable_files(tx, job_id)
+    remove(paths)
+    _forget(tx, job_id)
+    return len(paths)
+
+
+def _purgeable_files(tx: Transaction, job_id: int) -> list[str]:
     job = locked(tx, job_id)
     sending = tx.execute(select(jobs.c.id).where(jobs.c.id == job_id, _being_sent(tx))).first() is not None
     if job.state not in _PURGEABLE or job.images > job.images_taken or sending:
@@ -139,20 +147,10 @@ def purgeable_files(tx: Transaction, job_id: int) -> list[str]:
     return [*received, *made]
 
 
-def forget(tx: Transaction, job_id: int, gone: Collection[str]) -> None:
-    """Drop the rows of the instances whose files are gone; job, history and the facts of its results stay.
-
-    An instance that arrived meanwhile keeps its row, and opens the study again.
-    """
-    job = locked(tx, job_id)
-    held = tx.execute(select(instances.c.id, instances.c.path).where(instances.c.job_id == job_id)).all()
-    rows = [{"row": row.id} for row in held if row.path in gone]
-    if rows:
-        tx.connection.execute(delete(instances).where(instances.c.id == bindparam("row")), rows)
-    left = len(held) - len(rows)
+def _forget(tx: Transaction, job_id: int) -> None:
+    tx.execute(delete(instances).where(instances.c.job_id == job_id))
     tx.execute(delete(open_associations).where(open_associations.c.job_id == job_id))
-    purged = {"purged_at": job.purged_at if left else tx.now, "instances": left}
-    tx.execute(update(jobs).where(jobs.c.id == job_id).values(purged))
+    tx.execute(update(jobs).where(jobs.c.id == job_id).values(purged_at=tx.now, instances=0))
 
 
 def forget_refusals(tx: Transaction, retention_days: float) -> int:

@@ -33,6 +33,9 @@ class ReceiptBook(Protocol):
     ) -> Sequence[InstanceConflictError | None]:
         """`record_instance` of several with their associations, all or none; for each its conflict, or None."""
 
+    def replace_lost(self, instance: ReceivedInstance) -> bool:
+        """Record an instance in the place of one of its SOPInstanceUID and path whose file was gone; False: none."""
+
     def note_refusal(self, refusal: Refusal) -> None:
         """Note a C-STORE that was answered with a failure status."""
 

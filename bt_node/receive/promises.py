@@ -12,11 +12,9 @@ from pathlib import Path
 from bt_node.receive.part10 import read_stored_file
 from bt_node.receive.ports import ReceiptBook
 from bt_node.receive.references import Reference, References
-from bt_node.receive.spool import Spool
+from bt_node.receive.spool import COMMITMENTS, Spool
 
 _log = logging.getLogger(__name__)
-
-_FOLDER = "commitments"
 
 # Failure Reason (0008,1197), PS3.3 C.14.1.1
 _NO_SUCH_INSTANCE, _CLASS_INSTANCE_CONFLICT = 0x0112, 0x0119
@@ -38,7 +36,7 @@ class Promise:
     def path(self) -> str:
         """Where it is kept, below the spool's root; the same request again is the same file."""
         name = hashlib.sha256(f"{self.requester}\n{self.transaction_uid}".encode()).hexdigest()[:32]
-        return f"{_FOLDER}/{name}.json"
+        return f"{COMMITMENTS}/{name}.json"
 
 
 class Promises:
@@ -63,11 +61,11 @@ class Promises:
 
     def owed(self) -> Iterator[Promise]:
         """All that are kept; what cannot be read is left for a person."""
-        for path in sorted((self._spool.root / _FOLDER).glob("[!.]*.json")):
+        for path in sorted((self._spool.root / COMMITMENTS).glob("[!.]*.json")):
             try:
                 yield _read(path)
             except (OSError, ValueError, KeyError, TypeError):
-                _log.error("%s/%s cannot be read: no report is made of it", _FOLDER, path.name)
+                _log.error("%s/%s cannot be read: no report is made of it", COMMITMENTS, path.name)
 
     def report(self, promise: Promise) -> References:
         """Look for each object: its digest in the book, and the same bytes in the spool now.

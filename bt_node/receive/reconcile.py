@@ -120,6 +120,7 @@ class _Pass:
 def _record(spool: Spool, book: ReceiptBook, path: str) -> bool:
     """Record one file; False when it is not the instance its name says (it stays where it is, for a person)."""
     try:
+        spool.make_name_durable(path)  # who placed it may have been killed before he could
         stored = read_stored_file(spool.absolute(path))
         identity = identity_of(stored)  # as far as it is needed: the data set may have gigabytes
         place = instance_path(identity.study_instance_uid, identity.series_instance_uid, identity.sop_instance_uid)

@@ -24,6 +24,7 @@ _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _MIB = 1024 * 1024
 _TEMPORARY_SUFFIX = ".part"
 _INCOMING = "incoming"
+COMMITMENTS = "commitments"  # promises.py
 _REMEMBERED_FOLDERS = 4096
 
 
@@ -106,6 +107,14 @@ class Spool:
         except OSError as error:
             raise worded(error) from error
 
+    def make_name_durable(self, relative: str) -> None:
+        """Sync the folder of a file that somebody else placed: he may have been killed before he could.
+
+        Raises:
+            OSError: the folder is gone, or the disk refused.
+        """
+        sync_folder(self.absolute(relative).parent)
+
     def remove(self, relative: str) -> None:
         """Take away a file that was placed and never acknowledged; harmless when it is gone."""
         with contextlib.suppress(OSError):
@@ -128,10 +137,10 @@ class Spool:
         return [f"{folder}/{name}" for name in _names_in(self.root / folder) if name.endswith(".dcm")]
 
     def remove_leftovers(self) -> int:
-        """Delete temporary files, of what was arriving and of results, whose writer is dead; gives their number."""
+        """Delete temporary files outside the series whose writer is dead; gives their number."""
         return sum(
             _remove_if_abandoned(path)
-            for folder in (_INCOMING, "results/*")
+            for folder in (_INCOMING, COMMITMENTS, "results/*")
             for path in self.root.glob(f"{folder}/.*{_TEMPORARY_SUFFIX}")
         )
 

@@ -28,6 +28,7 @@ from bt_node.receive.uids import is_safe_uid
 _log = logging.getLogger(__name__)
 
 _LOCKS = 64
+_LOOKS = 3
 # Objects that differ in bytes are compared in memory, one pair at a time; larger ones count as different.
 _MAX_COMPARED = 512 * 1024 * 1024
 _comparing = threading.Lock()
@@ -137,27 +138,46 @@ class StoreScp:
             self._keep(instance, incoming, reception.association)
 
     def _keep(self, instance: ReceivedInstance, incoming: Incoming, association: str) -> None:
-        placed = not self._spool.absolute(instance.path).exists() and self._place(instance, incoming)
+        for _ in range(_LOOKS):
+            if self._keep_once(instance, incoming, association):
+                return
+            # retention removed the file between our two looks at it
+        raise StoreRefusedError(statuses.OUT_OF_RESOURCES, "the kept file comes and goes")
+
+    def _keep_once(self, instance: ReceivedInstance, incoming: Incoming, association: str) -> bool:
+        """Store and record; False when the file that another one had stored before was not there at the end."""
+        file = self._spool.absolute(instance.path)
+        placed = not file.exists() and self._place(instance, incoming)
         if not placed and self._ask_book(instance.sop_instance_uid) != instance.digest:
-            instance = self._as_kept(instance, incoming)
+            kept = self._as_kept(instance, incoming)
+            if kept is None:
+                return False
+            instance = kept
         try:
             # Also when the book has it: it changes no row, but this association keeps the study open while it sends.
             self._record(instance, association)
         except DifferentObjectError:
-            if placed:  # the SOPInstanceUID is known from another study or series
-                self._spool.remove(instance.path)
-            raise
+            if not placed:
+                raise
+            if not self._replace_lost(instance):
+                self._spool.remove(instance.path)  # the SOPInstanceUID is known from another study or series
+                raise
+            self._record(instance, association)
+        return placed or file.exists()
 
-    def _as_kept(self, instance: ReceivedInstance, incoming: Incoming) -> ReceivedInstance:
-        """The instance as its file has it, if that is the object of the request.
+    def _as_kept(self, instance: ReceivedInstance, incoming: Incoming) -> ReceivedInstance | None:
+        """The instance as its file has it, if that is the object of the request; None where the file is gone.
 
         The book may not know the file: a crash, or a book out of reach, came between the two.
         """
         try:
+            self._spool.make_name_durable(instance.path)
             stored = read_stored_file(self._spool.absolute(instance.path))
             kept = describe(instance.path, stored, identity_of(stored))
             if kept.digest == instance.digest or self._same(stored, instance, incoming):
                 return kept
+        except FileNotFoundError:
+            return None
         except (OSError, ValueError, EncodingError) as error:
             raise StoreRefusedError(statuses.OUT_OF_RESOURCES, "the kept file cannot be read") from error
         raise DifferentObjectError
@@ -182,6 +202,13 @@ class StoreScp:
             self._recorder.record(instance, association)
         except InstanceConflictError as error:
             raise DifferentObjectError from error
+        except Exception as error:
+            raise _book_unavailable(error) from error
+
+    def _replace_lost(self, instance: ReceivedInstance) -> bool:
+        """Whether the book now has this object in the place of one whose file was lost: nothing else is kept."""
+        try:
+            return self._book.replace_lost(instance)
         except Exception as error:
             raise _book_unavailable(error) from error
 

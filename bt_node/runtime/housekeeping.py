@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from bt_node.config import Config
@@ -56,22 +57,20 @@ class Housekeeper:
             return
         for job_id in self._book.purge_candidates(days):
             try:
-                self._purge(job_id)
+                self._book.purge(job_id, self._remove)
             except (OSError, IllegalMoveError) as error:  # it may not keep the others' files, and so fill the disk
                 log_error(logger, f"job {job_id}: retention", error)
             else:
                 logger.info("job %d: files removed after %s days", job_id, days)
         self._book.forget_refusals(days)
 
-    def _purge(self, job_id: int) -> None:
-        # Files first: a crash in between leaves rows, which the next round purges. The other way round it would
+    def _remove(self, paths: Sequence[str]) -> None:
+        # Files before rows: a crash in between leaves rows, which the next round purges. The other way round it would
         # leave files, which the reconciler takes for a new study.
-        gone = self._book.purgeable_files(job_id)
-        for path in gone:
-            self._remove(self._spool.absolute(path))
-        self._book.forget(job_id, gone)
+        for path in paths:
+            self._remove_one(self._spool.absolute(path))
 
-    def _remove(self, path: Path) -> None:
+    def _remove_one(self, path: Path) -> None:
         """Delete a file and the folders that it leaves empty, up to the spool's root.
 
         Either may be gone already (a round that was interrupted), or be filled again by a listener at this moment.

@@ -66,6 +66,15 @@ class ReceiptBookContract:
             book.record_instance(instance(1, digest="f" * 64), "listener/1")
         assert book.known_digest(instance(1).sop_instance_uid) == instance(1).digest
 
+    def test_an_object_takes_the_place_of_one_that_was_lost(self, book):
+        book.record_instance(instance(1), "listener/1")
+        assert book.replace_lost(instance(1, digest="f" * 64))
+        assert book.known_digest(instance(1).sop_instance_uid) == "f" * 64
+        book.record_instance(instance(1, digest="f" * 64), "listener/1")
+        assert not book.replace_lost(instance(2))
+        assert not book.replace_lost(replace(instance(1), path="instances/1.9/1.9.1/1.9.1.1.dcm"))
+        assert book.known_digest(instance(1).sop_instance_uid) == "f" * 64
+
     def test_a_study_is_open_until_its_association_closes(self, book):
         book.record_instance(instance(1), "listener/1")
         assert self.open_studies(book) == {STUDY}

@@ -52,6 +52,14 @@ class FakeReceiptBook:
                 conflicts.append(conflict)
         return conflicts
 
+    def replace_lost(self, instance: ReceivedInstance) -> bool:
+        with self._answering():
+            known = self.instances.get(instance.sop_instance_uid)
+            if known is None or known.path != instance.path:
+                return False
+            self.instances[instance.sop_instance_uid] = instance
+            return True
+
     def note_refusal(self, refusal: Refusal) -> None:
         with self._answering():
             self.refusals.append(refusal)

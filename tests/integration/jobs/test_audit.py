@@ -72,7 +72,7 @@ def test_reading_sending_and_deleting_are_told(desk: Desk):
     job_id = desk.publish(("1.9.1",))
     desk.book.record_delivery(job_id, "archive", refused("1.9.1"), 0.0, give_up=False)
     desk.deliver(job_id)
-    desk.book.forget(job_id, desk.book.purgeable_files(job_id))
+    desk.purge(job_id)
     assert told(desk.book)[1:] == [
         ("instances-accessed", "worker-1", {STUDY: 2}, ""),
         ("instances-sent", "delivery", {STUDY: 1}, "archive"),

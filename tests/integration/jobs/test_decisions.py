@@ -101,7 +101,7 @@ def test_an_assignment_can_be_withdrawn(desk: Desk):
 
 def test_a_purged_or_unknown_job_cannot_be_decided(desk: Desk):
     job_id = desk.bring_to(JobState.DONE)
-    desk.book.forget(job_id, desk.book.purgeable_files(job_id))
+    desk.purge(job_id)
     with pytest.raises(InputsPurgedError):
         desk.book.assign(job_id, CHOICE, ANN)
     with pytest.raises(JobNotFoundError):

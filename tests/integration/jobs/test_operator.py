@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -118,17 +120,15 @@ def test_only_jobs_that_nobody_needs_are_purged(desk: Desk, state: JobState):
     assert desk.book.purge_candidates(0) == []
     if not purgeable:
         with pytest.raises(IllegalMoveError):
-            desk.book.purgeable_files(job_id)
+            desk.purge(job_id)
 
 
 def test_a_purged_job_keeps_its_story_and_loses_its_files(desk: Desk):
     job_id = desk.bring_to(JobState.DONE)
     desk.clock.forward(31 * DAY)
-    gone = desk.book.purgeable_files(job_id)
-    assert sorted(gone) == [
+    assert sorted(desk.purge(job_id)) == [
         "instances/1.2.3.1.1.dcm", "instances/1.2.3.1.2.dcm", "results/1.9.1.dcm", "results/1.9.2.dcm",
     ]  # fmt: skip
-    desk.book.forget(job_id, gone)
     view = desk.book.view(job_id)
     assert (view["state"], view["instances"], view["series"]) == ("DONE", 0, [])
     assert view["purged_at"] is not None
@@ -142,12 +142,30 @@ def test_a_purged_job_keeps_its_story_and_loses_its_files(desk: Desk):
 
 def test_an_image_that_arrives_while_its_study_is_purged_is_kept(desk: Desk):
     job_id = desk.bring_to(JobState.DONE)
-    gone = desk.book.purgeable_files(job_id)
-    desk.receive(images=1)
-    desk.book.forget(job_id, gone)
+    arriving = threading.Thread(target=desk.receive, kwargs={"images": 1})
+
+    def remove(_: Sequence[str]) -> None:
+        arriving.start()
+        arriving.join(0.5)
+        assert arriving.is_alive(), "its row waits until the others are gone"
+
+    desk.book.purge(job_id, remove)
+    arriving.join(20)
     assert list(desk.book.instance_paths(job_id)) == ["1.2.3.1.3"]
     assert desk.book.view(job_id)["purged_at"] is None
     assert desk.book.reopen_changed() == [job_id]
+
+
+def test_files_that_cannot_be_deleted_keep_their_rows(desk: Desk):
+    job_id = desk.bring_to(JobState.DONE)
+
+    def remove(_: Sequence[str]) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(PermissionError):
+        desk.book.purge(job_id, remove)
+    assert len(desk.book.instance_paths(job_id)) == 2
+    assert len(desk.purge(job_id)) == 4
 
 
 def test_a_study_that_is_being_sent_again_is_not_purged(desk: Desk):
@@ -157,14 +175,18 @@ def test_a_study_that_is_being_sent_again_is_not_purged(desk: Desk):
     desk.book.record_instance(received("1.2.3", 1), "listener/7")  # answered 0x0000: it is there
     assert desk.book.purge_candidates(30) == []
     with pytest.raises(IllegalMoveError):
-        desk.book.purgeable_files(job_id)
+        desk.purge(job_id)
+    desk.book.association_closed("listener/7")
+    with pytest.raises(IllegalMoveError):  # its next association may bring the rest
+        desk.purge(job_id)
+    assert desk.book.purge_candidates(30) == []
     desk.clock.forward(DAY)
-    assert desk.book.purge_candidates(30) == [job_id], "nobody sends for a day; its listener never came back"
+    assert desk.book.purge_candidates(30) == [job_id], "nobody has sent for a day"
 
 
 def test_a_purged_study_that_comes_again_is_taken_up_again(desk: Desk):
     job_id = desk.bring_to(JobState.DONE)
-    desk.book.forget(job_id, desk.book.purgeable_files(job_id))
+    desk.purge(job_id)
     desk._received.clear()
     desk.receive(images=2)
     assert desk.book.reopen_changed() == [job_id]

@@ -120,7 +120,7 @@ def test_the_same_report_made_again_is_kept_once_with_what_is_known_now(desk: De
 
 def test_a_purged_study_is_remembered_without_its_files(desk: Desk):
     job_id = done(desk, "1.1", MEMORY)
-    desk.book.forget(job_id, desk.book.purgeable_files(job_id))
+    desk.purge(job_id)
     former = desk.book.former_study(SOMEBODY, MARCH, 99)
     assert former.remembered == MEMORY
     assert former.reference_paths == {}

@@ -164,10 +164,7 @@ class Node:
         self.run(seen)
 
     def purge(self, job_id: int) -> None:
-        gone = self.book.purgeable_files(job_id)
-        for path in gone:
-            self.spool.absolute(path).unlink()
-        self.book.forget(job_id, gone)
+        self.book.purge(job_id, lambda paths: [self.spool.absolute(path).unlink() for path in paths])
 
     def view(self, job_id: int) -> dict[str, Any]:
         return dict(self.book.view(job_id))

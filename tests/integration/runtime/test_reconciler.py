@@ -183,7 +183,7 @@ def test_a_crash_in_the_middle_of_retention_brings_no_purged_study_back(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(bench.book, "forget", crash)
+        patched.setattr("bt_node.jobs.timetable._forget", crash)
         with pytest.raises(KeyboardInterrupt):
             housekeeper.retain()
     reconciler.mend()

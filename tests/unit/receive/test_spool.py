@@ -169,6 +169,13 @@ def test_leftovers_of_dead_writers_go_and_those_of_live_ones_stay(spool):
     assert files(spool) == ["1.2.1.1.dcm"]
 
 
+def test_half_written_promises_of_dead_writers_go(spool):
+    folder = spool.root / "commitments"
+    folder.mkdir(parents=True)
+    (folder / ".abc.12.part").write_bytes(b"half")
+    assert spool.remove_leftovers() == 1
+
+
 def _sweep(spool: Spool) -> int:
     return spool.remove_leftovers() + sum(spool.remove_leftovers_in(folder) for folder, _ in spool.series_folders())
 

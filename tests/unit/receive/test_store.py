@@ -236,6 +236,70 @@ def test_a_file_lost_from_the_spool_comes_back_when_it_is_sent_again(scp, spool,
     assert files(spool) == [path]
 
 
+def test_a_lost_file_comes_back_in_another_transfer_syntax(scp, spool, book):
+    scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    spool.absolute(path).unlink()
+    implicit = request(syntax=uid.ImplicitVRLittleEndian)
+    assert scp.answer(implicit, "listener/1").status == 0
+    assert files(spool) == [path]
+    [recorded] = book.instances.values()
+    assert recorded.transfer_syntax_uid == uid.ImplicitVRLittleEndian
+    assert scp.answer(implicit, "listener/1").status == 0
+
+
+def test_a_file_that_retention_removes_while_it_is_sent_again_is_stored_again(scp, spool, book, monkeypatch):
+    scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    record = book.record_instances
+    gone = []
+
+    def remove_first(received):
+        if not gone:
+            gone.append(path)
+            spool.absolute(path).unlink()
+            book.instances.clear()
+        return record(received)
+
+    monkeypatch.setattr(book, "record_instances", remove_first)
+    assert scp.answer(request(), "listener/1").status == 0
+    assert gone
+    assert files(spool) == [path]
+    assert len(book.instances) == 1
+
+
+def test_a_name_that_points_nowhere_is_refused_and_not_tried_for_ever(scp, spool):
+    scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    spool.absolute(path).unlink()
+    spool.absolute(path).symlink_to("nowhere.dcm")
+    assert scp.answer(request(), "listener/1").status == 0xA700
+
+
+@pytest.mark.parametrize("again", ["sent again", "reconciled"])
+def test_the_name_of_a_file_whose_writer_was_killed_is_made_durable(scp, spool, monkeypatch, again):
+    class KilledError(BaseException):
+        pass
+
+    synced = []
+
+    def dies(folder):
+        if "instances" in folder.parts and len(folder.relative_to(spool.root).parts) == 3:
+            raise KilledError
+
+    monkeypatch.setattr("bt_node.receive.spool.sync_folder", dies)
+    with pytest.raises(KilledError):
+        scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    monkeypatch.setattr("bt_node.receive.spool.sync_folder", synced.append)
+    book = FakeReceiptBook()
+    if again == "reconciled":
+        assert reconcile(Spool(spool.root), book).recorded == (path,)
+    else:
+        assert Scp(Spool(spool.root), book).answer(request(), "listener/1").status == 0
+    assert spool.absolute(path).parent in synced
+
+
 def test_reconcile_gives_a_file_without_a_row_its_row(scp, spool, book):
     scp.answer(request(), "listener/1")
     other = FakeReceiptBook()
