@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _LOCKS = 64
 _LOOKS = 3
 # Objects that differ in bytes are compared in memory, one pair at a time; larger ones count as different.
-_MAX_COMPARED = 512 * 1024 * 1024
+_MAX_COMPARED = 128 * 1024 * 1024
 _comparing = threading.Lock()
 
 
