@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
+from bt_node.deliver.cut import cut
 from bt_node.deliver.peer import Peer, check_ae_title
 
 _PROBE_SECONDS = 5.0
@@ -57,6 +59,7 @@ def associate(
     def on_open(event: evt.Event) -> None:
         connected.append(time.monotonic())
         _limit_blocking(event, timeout_s)
+        _leave_in_time(event.assoc, timeout_s)
         _set_option(event, "TCP_NODELAY")  # a small last fragment must not wait for the peer's acknowledgement
 
     handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_OPEN, on_open), (evt.EVT_DATA_SENT, _acknowledge_at_once)]
@@ -108,6 +111,30 @@ def _limit_blocking(event: evt.Event, timeout_s: float) -> None:
         transport.socket.settimeout(timeout_s)
         whole = partial(_receive, transport.socket, timeout_s)
         setattr(transport, "recv", whole)  # noqa: B010 - one instance, not the class
+
+
+def _leave_in_time(association: Association, timeout_s: float) -> None:
+    """Cut the connection where an association does not end by itself.
+
+    An A-ABORT waits its turn behind the whole object: a peer that takes it bit by bit would hold us for hours.
+    """
+    kill = association.kill
+
+    def kill_in_time() -> None:
+        transport = association.dul.socket
+        connection = None if transport is None else transport.socket
+        if connection is None:
+            kill()
+            return
+        timer = threading.Timer(timeout_s, cut, (connection,))
+        timer.daemon = True
+        timer.start()
+        try:
+            kill()
+        finally:
+            timer.cancel()
+
+    setattr(association, "kill", kill_in_time)  # noqa: B010 - one instance, not the class
 
 
 def _receive(connection: socket.socket, timeout_s: float, wanted: int) -> bytearray:

@@ -6,6 +6,8 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SLOWEST_BYTES_PER_SECOND = 125_000  # 1 Mbit/s: a large object may take this much longer than the timeout
+
 _LONGEST_AE_TITLE = 16  # PS3.8 Table 9-11
 _HIGHEST_PORT = 65535
 

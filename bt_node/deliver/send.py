@@ -18,7 +18,7 @@ from pynetdicom.presentation import build_context
 
 from bt_node.deliver.association import NoAssociationError, associate
 from bt_node.deliver.contexts import Parcel, accepted_as, batches, contexts_for, open_parcel
-from bt_node.deliver.peer import EchoOutcome, OutgoingFile, Peer
+from bt_node.deliver.peer import SLOWEST_BYTES_PER_SECOND, EchoOutcome, OutgoingFile, Peer
 from bt_node.deliver.statuses import verdict
 from bt_node.domain.result import SendOutcome
 
@@ -26,7 +26,6 @@ __all__ = ["EchoOutcome", "OutgoingFile", "Peer", "echo", "send"]
 
 logger = logging.getLogger(__name__)
 
-_SLOWEST_BYTES_PER_SECOND = 125_000  # 1 Mbit/s: a large object may take this much longer than the timeout
 _DROPS_IN_A_ROW = 3
 _ENDED = "the association ended before an answer came"
 _STATUS_SUCCESS = 0x0000
@@ -141,7 +140,7 @@ def _send_over(
             continue
         if not association.is_established:
             return
-        patience = timeout_s + parcel.file.path.stat().st_size / _SLOWEST_BYTES_PER_SECOND
+        patience = timeout_s + parcel.file.path.stat().st_size / SLOWEST_BYTES_PER_SECOND
         started = time.monotonic()
         outcome = _store(association, parcel, syntax, patience)
         yield parcel, outcome

@@ -49,7 +49,8 @@ class StowOutlet:
         Args:
             url: root of the DICOMweb service.
             access: files with what it asks for.
-            timeout_s: for connecting, and for each silence of the service.
+            timeout_s: for connecting, and for each silence of the service; a request has twice that in all, and what
+                its object needs at 1 Mbit/s.
         """
         self._url, self._access, self._timeout_s = url, access, timeout_s
 

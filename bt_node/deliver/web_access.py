@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from bt_node.deliver.cut import cut
+from bt_node.deliver.peer import SLOWEST_BYTES_PER_SECOND
 from bt_node.domain.errors import OutletError
 
 _LONGEST_ANSWER = 16 * 1024 * 1024  # to one object, or one search for it
 _AT_ONCE = 64 * 1024
+_TOO_LATE = "the answer does not come to its end"
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,15 @@ class WebAccess:
 
 
 class _Bounded(HTTPAdapter):
-    """Reads no answer for longer than the timeout, and none that is too large.
+    """Gives each request a time in all, and reads no answer that is too large.
 
-    The library's own timeout is for each silence: a service that sends a byte now and then would hold its courier for
-    ever, and one that never stops would fill the memory.
+    The library's own timeout is for each silence: a service that sends a byte now and then, of its status line, a
+    header or a chunk's length, would hold its courier for ever, and one that never stops would fill the memory.
     """
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def send(
         self,
@@ -73,23 +85,33 @@ class _Bounded(HTTPAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> requests.Response:
-        response = super().send(request, True, timeout, verify, cert, proxies)
-        if not stream:
-            # What `Response.content` would read without a limit.
-            response._content = _read(response, timeout)  # noqa: SLF001
-            response._content_consumed = True  # noqa: SLF001
+        # Once for the connection, once for the answer; and for the object, as much as a C-STORE has.
+        with _Deadline(2 * timeout) as deadline:
+            request.body = deadline.extended_by(request.body)
+            try:
+                response = super().send(request, True, timeout, verify, cert, proxies)
+                if not stream:
+                    # What `Response.content` would read without a limit.
+                    response._content = _read(response)  # noqa: SLF001
+                    response._content_consumed = True  # noqa: SLF001
+            except (requests.RequestException, OSError) as error:
+                if deadline.has_cut:
+                    raise requests.ReadTimeout(_TOO_LATE) from error
+                raise
+        if deadline.has_cut:  # headers, or a body without a length, may look whole where they were cut
+            raise requests.ReadTimeout(_TOO_LATE)
         return response
 
 
-def _read(response: requests.Response, timeout_s: float | None) -> bytes:
+def _read(response: requests.Response) -> bytes:
     """The whole body.
 
     Raises:
-        requests.RequestException: it broke off, or did not come to its end in time.
+        requests.RequestException: it broke off.
         ValueError: it is too long.
     """
     try:
-        return b"".join(_parts(response, timeout_s))
+        return b"".join(_parts(response))
     except ReadTimeoutError as error:
         raise requests.ReadTimeout(error) from error
     except HTTPError as error:
@@ -98,15 +120,96 @@ def _read(response: requests.Response, timeout_s: float | None) -> bytes:
         response.close()
 
 
-def _parts(response: requests.Response, timeout_s: float | None) -> Iterator[bytes]:
-    deadline, length = None if timeout_s is None else time.monotonic() + timeout_s, 0
+def _parts(response: requests.Response) -> Iterator[bytes]:
+    length = 0
     while part := response.raw.read1(_AT_ONCE, decode_content=True):
         length += len(part)
         if length > _LONGEST_ANSWER:
             raise ValueError("an answer beyond the limit")
-        if deadline is not None and time.monotonic() > deadline:
-            raise requests.ReadTimeout("the answer does not come to its end")
         yield part
+
+
+class _Deadline:
+    """Cuts the connection of one request when its time is over, whatever it is at: the other side then has ended it.
+
+    For a `with` block; the connections that are made or used in it follow by themselves.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.has_cut = False
+        self._at, self._is_over = time.monotonic() + seconds, False
+        self._lock, self._done = threading.Lock(), threading.Event()
+        self._socket: socket.socket | None = None
+
+    def extended_by(self, body: Any) -> Any:
+        """The body of the request, with the time that its bytes may take."""
+        if isinstance(body, Iterator):
+            return self._parts(body)
+        self._at += len(body or b"") / SLOWEST_BYTES_PER_SECOND
+        return body
+
+    def _parts(self, body: Iterator[bytes]) -> Iterator[bytes]:
+        for part in body:
+            self._at += len(part) / SLOWEST_BYTES_PER_SECOND
+            yield part
+
+    def follow(self, connection: socket.socket) -> None:
+        """This is the connection of the request."""
+        with self._lock:
+            self._socket = connection
+            if self._is_over:
+                self._cut(connection)
+
+    def __enter__(self) -> Self:
+        self._token = _of_this_request.set(self)
+        threading.Thread(target=self._watch, name="request deadline", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:  # the connection may be the next request's from here on
+            self._done.set()
+        _of_this_request.reset(self._token)
+
+    def _watch(self) -> None:
+        while (left := self._at - time.monotonic()) > 0:
+            if self._done.wait(left):
+                return
+        with self._lock:
+            self._is_over = True
+            if self._socket is not None and not self._done.is_set():
+                self._cut(self._socket)
+
+    def _cut(self, connection: socket.socket) -> None:
+        self.has_cut = True
+        cut(connection)
+
+
+_of_this_request: ContextVar[_Deadline] = ContextVar("_of_this_request")
+
+
+class _Followed(HTTPConnection):
+    """A connection that its request's deadline can cut; connecting, TLS included, has the library's timeout."""
+
+    def connect(self) -> None:
+        super().connect()
+        _of_this_request.get().follow(self.sock)
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        if self.sock is not None:  # of the request before
+            _of_this_request.get().follow(self.sock)
+        super().request(*arguments, **options)
+
+
+class _FollowedTls(_Followed, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Followed
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _FollowedTls
 
 
 class _OwnTls(_Bounded):

@@ -170,7 +170,7 @@ def test_a_peer_that_falls_silent_after_an_object_costs_one_timeout(
 def test_a_peer_that_stops_reading_in_the_middle_of_an_object_does_not_hold_us_for_ever(
     pacs: FakePacs, fake_peer: Peer, make_file: MakeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bt_node.deliver.send._SLOWEST_BYTES_PER_SECOND", 1e12)
+    monkeypatch.setattr("bt_node.deliver.send.SLOWEST_BYTES_PER_SECOND", 1e12)
     reading_again = threading.Event()
     monkeypatch.setattr(pacs, "_on_data", lambda event: len(event.data) > 9000 and reading_again.wait(30))
     pacs.stop()
@@ -213,6 +213,41 @@ def test_a_peer_whose_answer_drips_does_not_hold_us_for_ever(make_file: MakeFile
         threads[1].join(10)
     assert not held
     assert not outcomes[0].delivered
+
+
+def test_a_peer_that_takes_an_object_bit_by_bit_does_not_hold_us_for_ever(
+    make_file: MakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our A-ABORT waits behind the rest of the object."""
+    monkeypatch.setattr("bt_node.deliver.send.SLOWEST_BYTES_PER_SECOND", 1e12)
+    over = threading.Event()
+    file = make_file(1, side=3000)
+
+    def serve() -> None:
+        with suppress(OSError), listening.accept()[0] as connection:
+            header = connection.recv(6, socket.MSG_WAITALL)
+            asked = read_request(connection.recv(int.from_bytes(header[2:]), socket.MSG_WAITALL))
+            connection.sendall(agree(asked, supported_contexts(), 16384).pdu)
+            while connection.recv(16384) and not over.wait(0.2):
+                pass
+
+    def deliver() -> None:
+        outcomes.extend(send(Peer("PACS", "127.0.0.1", listening.getsockname()[1]), ME, [file], 1))
+
+    outcomes: list[SendOutcome] = []
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # else the kernel takes it all
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        threads = [threading.Thread(target=each, daemon=True) for each in (serve, deliver)]
+        for thread in threads:
+            thread.start()
+        threads[1].join(20)
+        held = threads[1].is_alive()
+        over.set()
+        threads[1].join(10)
+    assert not held
+    assert outcomes[0].detail == "no answer within 1 s"
 
 
 def test_a_pdu_beyond_all_bounds_is_not_read() -> None:

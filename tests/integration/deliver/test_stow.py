@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import socket
 import ssl
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from bt_node.deliver.stow import StowOutlet
 from bt_node.deliver.web_access import WebAccess
 from bt_node.domain.errors import OutletError
 from bt_node.domain.proof import Answer, Proof, Reference
+from bt_node.domain.result import SendOutcome
 from bt_node.runtime.tls import peer_context
 
 MakeFile = Callable[..., OutgoingFile]
@@ -223,6 +225,73 @@ def test_an_answer_that_drips_is_given_up_like_none(service: Service, make_file:
     assert (asked.answer, asked.detail) == (Answer.UNCLEAR, "QIDO-RS: no answer in time")
 
 
+Drip = Callable[[], Iterator[bytes]]
+
+
+def _status_line() -> Iterator[bytes]:
+    yield from (b"H", b"T", b"T", b"P", *[b"/"] * 1000)
+
+
+def _headers() -> Iterator[bytes]:
+    yield from (b"HTTP/1.1 200 OK\r\n", b"X-Slow: ", *[b"x"] * 1000)
+
+
+def _one_interim_answer_after_the_other() -> Iterator[bytes]:
+    yield from [b"HTTP/1.1 100 Continue\r\n\r\n"] * 1000
+
+
+def _chunk_length() -> Iterator[bytes]:
+    yield from (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"0"] * 1000)
+
+
+def _compressed_to_nothing() -> Iterator[bytes]:
+    """A gzip header whose file name does not end: each byte of it decodes to none."""
+    yield from (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", bytes.fromhex("1f8b0808000000000003"))
+    yield from [b"x"] * 1000
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize(
+    "drip", [_status_line, _headers, _one_interim_answer_after_the_other, _chunk_length, _compressed_to_nothing]
+)
+def test_no_part_of_an_answer_can_hold_its_courier(
+    make_file: MakeFile, tmp_path: Path, drip: Drip, secure: bool
+) -> None:
+    """Each silence is short, so the library's own timeout never comes."""
+    over, access = threading.Event(), WebAccess()
+    listening = socket.create_server(("127.0.0.1", 0))
+    if secure:
+        authority = Authority(tmp_path / "ca")
+        access = WebAccess(tls=peer_context(PeerTls(ca=str(authority.ca))))
+
+    def serve() -> None:
+        with suppress(OSError), listening.accept()[0] as plain:
+            connection = server_context(authority).wrap_socket(plain, server_side=True) if secure else plain
+            connection.recv(65536)
+            for part in drip():
+                connection.sendall(part)
+                if over.wait(0.1):
+                    return
+
+    def deliver() -> None:
+        outlet = StowOutlet(f"http{'s' * secure}://localhost:{listening.getsockname()[1]}", access, 0.5)
+        outcomes.extend(outlet.send([file]))
+
+    outcomes: list[SendOutcome] = []
+    file = make_file(1)
+    threads = [threading.Thread(target=each, daemon=True) for each in (serve, deliver)]
+    with listening:
+        for thread in threads:
+            thread.start()
+        threads[1].join(12)
+        held = threads[1].is_alive()
+        over.set()
+        threads[1].join(10)
+    assert not held
+    assert (outcomes[0].delivered, outcomes[0].unreachable) == (False, False)
+    assert outcomes[0].detail.startswith("no answer within")
+
+
 def test_an_answer_without_end_does_not_fill_the_memory(service: Service, make_file: MakeFile) -> None:
     service.endless = b" " * 1024 * 1024, 0.0
     threading.Timer(4.0, service.released.set).start()
@@ -327,6 +396,13 @@ def secure(service: Service, tmp_path: Path) -> tuple[Service, Authority]:
     authority = Authority(tmp_path / "ca")
     secure_as(service, authority, "localhost")
     return service, authority
+
+
+def server_context(authority: Authority) -> ssl.SSLContext:
+    pair = authority.issue("localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    return context
 
 
 def secure_as(service: Service, authority: Authority, name: str) -> None:
