@@ -30,5 +30,5 @@ handed_over = context.config.attributes.get("connection")
 if handed_over is not None:
     run_on(handed_over)
 else:
-    with make_engine(load_config(None, os.environ).database.url).begin() as own:
+    with make_engine(load_config(None, os.environ).database.url, unhurried=True).begin() as own:
         run_on(own)

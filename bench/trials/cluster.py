@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -46,6 +47,21 @@ class PostgresServer:
         """As after a crash: every connection is cut, nothing is put away first."""
         self.call("pg_ctl", "stop", "-w", "-m", "immediate")
         self.start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All its processes stand still: its kernel still takes what is sent, and nothing is answered."""
+        boss = int((self.folder / "data" / "postmaster.pid").read_text(encoding="ascii").split()[0])
+        os.kill(boss, signal.SIGSTOP)  # first, so that it makes no more of them
+        children = Path(f"/proc/{boss}/task/{boss}/children").read_text(encoding="ascii")
+        stopped = [boss, *map(int, children.split())]
+        try:
+            for process in stopped[1:]:
+                os.kill(process, signal.SIGSTOP)
+            yield
+        finally:
+            for process in reversed(stopped):
+                os.kill(process, signal.SIGCONT)
 
     def start(self) -> None:
         self.call(

@@ -26,6 +26,8 @@ _PATIENCE = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
+# Each of our statements is short. One that is not stands behind somebody's lock, or on a server in trouble.
+_HURRY = {"options": "-c lock_timeout=10s -c statement_timeout=20s"}
 
 # The running clock, not the time at which the transaction began: it may have waited for a lock since.
 _SERVER_TIME = text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
@@ -55,18 +57,28 @@ def normalised(url: str) -> URL:
     return parsed
 
 
-def patience(url: URL) -> dict[str, Any]:
-    """How long PostgreSQL's client waits for a network that swallows everything: what the URL does not say itself."""
-    return {name: seconds for name, seconds in _PATIENCE.items() if name not in url.query}
+def patience(url: URL, *, unhurried: bool = False) -> dict[str, Any]:
+    """How long PostgreSQL and its client wait, for locks and for each other: what the URL does not say itself."""
+    wanted = _PATIENCE if unhurried else _PATIENCE | _HURRY
+    return {name: value for name, value in wanted.items() if name not in url.query}
 
 
-def make_engine(url: str) -> Engine:
-    """An engine that waits for locks instead of failing, and survives a power cut once a commit has returned."""
+def make_engine(url: str, *, unhurried: bool = False) -> Engine:
+    """An engine that waits for locks before it fails, and survives a power cut once a commit has returned.
+
+    Args:
+        url: SQLite or PostgreSQL.
+        unhurried: for migrations, whose statements may take any time; others are bounded on PostgreSQL.
+    """
     parsed = normalised(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(
-            parsed, pool_size=10, pool_pre_ping=True, hide_parameters=True, connect_args=patience(parsed)
-        )
+        waits = patience(parsed, unhurried=unhurried)
+        engine = create_engine(parsed, pool_size=10, pool_pre_ping=True, hide_parameters=True, connect_args=waits)
+        if not unhurried:
+            from bt_node.jobs.patient_connection import Door  # noqa: PLC0415 - SQLite needs no psycopg
+
+            event.listen(engine, "do_connect", Door().connect)
+        return engine
     engine = create_engine(
         parsed,
         pool_size=10,

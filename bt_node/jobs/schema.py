@@ -68,7 +68,7 @@ def _settings(connection: Connection) -> Any:
 @contextmanager
 def _connected(url: str, *, create: bool = True) -> Iterator[Any]:
     """One transaction on the database; None where its SQLite file is missing and should not be created."""
-    engine = make_engine(url)
+    engine = make_engine(url, unhurried=create)
     file = Path(engine.url.database or "") if engine.dialect.name == "sqlite" else None
     try:
         if file and not create and not file.exists():

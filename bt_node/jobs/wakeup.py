@@ -64,10 +64,12 @@ class Ear:
     def _keep_listening(self) -> None:
         import psycopg  # noqa: PLC0415 - SQLite needs none
 
+        from bt_node.jobs.patient_connection import PatientConnection  # noqa: PLC0415
+
         pause = 1.0
         while not self._stopped.is_set():
             try:
-                with psycopg.connect(self._url, autocommit=True, **self._patience) as connection:
+                with PatientConnection.connect(self._url, autocommit=True, **self._patience) as connection:
                     connection.execute(f"LISTEN {_CHANNEL}")
                     self._listening.set()
                     pause = 1.0
