@@ -1,6 +1,6 @@
 """The audit trail: rows that are only ever added, each with the hash of the one before.
 
-The database's own triggers refuse UPDATE and DELETE (migration of this table), and `verify` finds what somebody with
+The database's own triggers refuse UPDATE and DELETE (migrations of this table), and `verify` finds what somebody with
 more rights than the node's changed all the same. A record is part of the transaction of the thing it tells about:
 what cannot be told does not happen.
 """
@@ -34,7 +34,7 @@ _TRIGGERS = {
         " WHERE tgrelid = 'audit_trail'::regclass AND NOT tgisinternal AND tgenabled <> 'D'"
     ),
 }
-_TRIGGERS_WANTED = 2
+_TRIGGERS_WANTED = {"sqlite": 3, "postgresql": 2}
 
 
 def append(tx: Transaction, record: AuditRecord) -> None:
@@ -224,8 +224,8 @@ def _all(tx: Transaction) -> Iterator[Any]:
 
 
 def _protected(tx: Transaction) -> bool:
-    count = tx.execute(_TRIGGERS[tx.connection.dialect.name]).scalar_one()
-    return bool(count >= _TRIGGERS_WANTED)
+    engine = tx.connection.dialect.name
+    return bool(tx.execute(_TRIGGERS[engine]).scalar_one() >= _TRIGGERS_WANTED[engine])
 
 
 # ---------------------------------------------------------------- who has been given it
