@@ -27,11 +27,13 @@ def list_jobs(
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
+    from bt_node.jobs import not_configured  # noqa: PLC0415
     from bt_node.receive.spool import Spool  # noqa: PLC0415
     from bt_node.runtime.disk_guard import why_paused  # noqa: PLC0415
 
     opened = state_of(context)
-    summaries = [summary.as_dict() for summary in opened.open_book().summaries(state, limit)]
+    book = opened.open_book()
+    summaries = [summary.as_dict() for summary in book.summaries(state, limit)]
     if as_json:
         print_json(summaries)
         return
@@ -41,6 +43,8 @@ def list_jobs(
     paused = why_paused(Spool(opened.config.storage.spool, opened.config.storage.min_free_mib))
     if paused:
         typer.echo(f"The worker is {paused}. It goes on by itself when there is room.", err=True)
+    for name, number in book.unknown_destinations(_destinations(opened)).items():
+        typer.echo(f"{number} job(s) wait: {not_configured(name)}.", err=True)
 
 
 @app.command("show")
@@ -50,7 +54,8 @@ def show(context: typer.Context, job: JobArgument, as_json: JsonOption = False) 
 
     state = state_of(context)
     rules = state.config.completeness
-    view = state.open_book().view(job, Patience(rules.quiet_seconds, rules.stale_association_seconds))
+    patience = Patience(rules.quiet_seconds, rules.stale_association_seconds, _destinations(state))
+    view = state.open_book().view(job, patience)
     if as_json:
         print_json(view)
         return

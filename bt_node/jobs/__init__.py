@@ -12,7 +12,7 @@ from bt_node.jobs.values import (
     StoredResult,
     UnansweredReport,
 )
-from bt_node.jobs.waiting import Patience
+from bt_node.jobs.waiting import Patience, not_configured
 from bt_node.jobs.wakeup import Ear
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "StoredResult",
     "UnansweredReport",
     "downgrade_schema",
+    "not_configured",
     "open_book",
     "schema_revision",
     "upgrade_schema",

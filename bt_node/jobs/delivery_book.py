@@ -82,13 +82,19 @@ class DeliveryBook:
         with self._database.write() as tx:
             return outbox.settle(tx, job_id)
 
-    def retire_destinations(self, configured: Sequence[str]) -> list[int]:
-        """Give up what waits for destinations that are no longer configured; returns the jobs settled.
+    def retire_destinations(self, configured: Sequence[str], after_s: float) -> list[int]:
+        """FAILED for what has waited that long for a destination that is not among these; returns the jobs settled.
 
-        For a worker's start: nobody would ask for those deliveries, and their jobs would stay DELIVERING for ever.
+        Nothing that a courier of any worker was at within that time: one worker's configuration may be older than
+        another's. What nobody serves would else keep its job DELIVERING for ever.
         """
         with self._database.write() as tx:
-            return outbox.retire_destinations(tx, configured)
+            return outbox.retire_destinations(tx, configured, after_s)
+
+    def unknown_destinations(self, configured: Sequence[str]) -> dict[str, int]:
+        """The destinations that are waited for and not among these, each with the number of jobs that wait."""
+        with self._database.read() as tx:
+            return outbox.unknown_destinations(tx, configured)
 
     # ------------------------------------------------------------ proof
 

@@ -37,9 +37,9 @@ def take(tx: Transaction, name: str, courier: str, seconds: float) -> bool:
 
 
 def leave(tx: Transaction, name: str, courier: str) -> None:
-    """Let the next courier have it."""
+    """Let the next courier have it. The time stays: it says that the destination is served."""
     mine = and_(known.c.destination == name, known.c.courier == courier)
-    tx.execute(update(known).where(mine).values(courier=None, courier_until=None))
+    tx.execute(update(known).where(mine).values(courier=None, courier_until=tx.now))
 
 
 def failures(tx: Transaction, name: str) -> int:

@@ -35,6 +35,7 @@ DELIVERY_FAILED = "delivery-failed"
 _SENDING = (JobState.DELIVERING, JobState.REJECTED)
 _NOT_CONFIGURED = "this destination is no longer configured"
 _OF_RESULT = deliveries.join(results, results.c.id == deliveries.c.result_id)
+_OF_JOB = _OF_RESULT.join(jobs, jobs.c.id == results.c.job_id)
 _OPEN = (DeliveryState.PENDING, DeliveryState.SENT)
 ARRIVED = (DeliveryState.SENT, DeliveryState.DELIVERED)
 
@@ -127,7 +128,7 @@ def due_deliveries(
     down = select(known.c.destination).where(known.c.destination == destination, known.c.next_attempt_at > tx.now)
     due = (
         select(deliveries, results, jobs.c.study_instance_uid, jobs.c.priority)
-        .select_from(_OF_RESULT.join(jobs, jobs.c.id == results.c.job_id))
+        .select_from(_OF_JOB)
         .where(
             jobs.c.state.in_(_SENDING),
             results.c.superseded_at.is_(None),
@@ -238,18 +239,17 @@ def _failed(failed: Sequence[tuple[str, bool, int]]) -> Iterator[str]:
             yield f"{words}: {', '.join(named)}"
 
 
-def retire_destinations(tx: Transaction, configured: Sequence[str]) -> list[int]:
-    """Give up what waits for destinations that the configuration no longer names; the jobs are settled."""
-    waiting = and_(
-        deliveries.c.state.in_(_OPEN),
-        results.c.superseded_at.is_(None),
-        deliveries.c.destination.not_in(configured),
-        jobs.c.state.in_(_SENDING),
+def retire_destinations(tx: Transaction, configured: Sequence[str], after_s: float) -> list[int]:
+    """Give up what has waited so long for destinations that nobody serves; see DeliveryBook.retire_destinations."""
+    served = select(known.c.destination).where(
+        known.c.destination == deliveries.c.destination,
+        # A time further ahead than that is one that a clock set back left behind.
+        known.c.courier_until.between(tx.now - after_s, tx.now + after_s),
     )
-    joined = _OF_RESULT.join(jobs, jobs.c.id == results.c.job_id)
-    rows = select(deliveries.c.result_id, deliveries.c.destination, results.c.job_id).select_from(joined)
+    forgotten = and_(_for_unknown(configured), deliveries.c.queued_at <= tx.now - after_s, ~served.exists())
+    rows = select(deliveries.c.result_id, deliveries.c.destination, results.c.job_id).select_from(_OF_JOB)
     job_ids = []
-    for result_id, destination, job_id in tx.execute(rows.where(waiting)).all():
+    for result_id, destination, job_id in tx.execute(rows.where(forgotten)).all():
         row = and_(deliveries.c.result_id == result_id, deliveries.c.destination == destination)
         tx.execute(update(deliveries).where(row).values(state=DeliveryState.FAILED, detail=_NOT_CONFIGURED))
         job_ids.append(job_id)
@@ -257,3 +257,20 @@ def retire_destinations(tx: Transaction, configured: Sequence[str]) -> list[int]
     for job_id in settled:
         settle(tx, job_id)
     return settled
+
+
+def unknown_destinations(tx: Transaction, configured: Sequence[str]) -> dict[str, int]:
+    """The destinations that are waited for and not among these, each with the number of jobs that wait."""
+    counted = select(deliveries.c.destination, func.count(results.c.job_id.distinct())).select_from(_OF_JOB)
+    by = deliveries.c.destination
+    rows = tx.execute(counted.where(_for_unknown(configured)).group_by(by).order_by(by)).all()
+    return {name: int(number) for name, number in rows}
+
+
+def _for_unknown(configured: Sequence[str]) -> Any:
+    return and_(
+        deliveries.c.state.in_(_OPEN),
+        results.c.superseded_at.is_(None),
+        deliveries.c.destination.not_in(configured),
+        jobs.c.state.in_(_SENDING),
+    )

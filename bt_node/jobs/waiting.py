@@ -17,10 +17,22 @@ from bt_node.jobs.values import Json
 
 @dataclass(frozen=True)
 class Patience:
-    """The [completeness] of the configuration, for saying how much of the wait is over; None leaves it out."""
+    """What the configuration says about waiting; None leaves it out.
+
+    Attributes:
+        quiet_seconds: of [completeness], for saying how much of the wait is over.
+        stale_association_seconds: the same.
+        destinations: the names that are configured, for saying which are not.
+    """
 
     quiet_seconds: float | None = None
     stale_association_seconds: float | None = None
+    destinations: tuple[str, ...] | None = None
+
+
+def not_configured(name: str) -> str:
+    """Why nothing goes to a destination, as far as this configuration can tell."""
+    return f"destination {name} is not configured on this worker"
 
 
 def waiting_for(tx: Transaction, job: Any, patience: Patience) -> str | None:
@@ -37,7 +49,9 @@ def waiting_for(tx: Transaction, job: Any, patience: Patience) -> str | None:
         case JobState.RUNNING:
             return f"worker {job.lease_worker}, whose lease ends in {job.lease_until - tx.now:.0f} s"
         case JobState.DELIVERING:
-            return _destinations(tx, job.id)
+            return _destinations(tx, job.id, patience.destinations)
+        case JobState.REJECTED:  # the report that says why there is no answer, where a site wants one
+            return _destinations(tx, job.id, patience.destinations) or None
         case JobState.HELD:
             return "an operator"
         case _:
@@ -66,7 +80,7 @@ def _what_lacks(now: float, evidence: Json, reason: str) -> str:
     return words if goes_on_at is None else f"{words}; goes on without in {max(0.0, goes_on_at - now):.0f} s"
 
 
-def _destinations(tx: Transaction, job_id: int) -> str:
+def _destinations(tx: Transaction, job_id: int, configured: tuple[str, ...] | None) -> str:
     current = select(results.c.id).where(results.c.job_id == job_id, results.c.superseded_at.is_(None))
     by = (deliveries.c.destination, deliveries.c.state)
     waiting = (
@@ -85,7 +99,11 @@ def _destinations(tx: Transaction, job_id: int) -> str:
         .group_by(*by)
         .order_by(*by)
     )
-    return "; ".join(_destination(tx.now, *row) for row in tx.execute(waiting).all())
+    return "; ".join(
+        _destination(tx.now, *row)
+        + (f": {not_configured(row[0])}" if configured is not None and row[0] not in configured else "")
+        for row in tx.execute(waiting).all()
+    )
 
 
 def _destination(

@@ -13,7 +13,7 @@ from bt_node.domain.audit import AuditEvent, AuditRecord
 from bt_node.domain.proof import ProofWanted
 from bt_node.domain.study import Role
 from bt_node.infer.release import SegmenterManifest, read_release
-from bt_node.jobs import Ear, JobBook, open_book
+from bt_node.jobs import Ear, JobBook, not_configured, open_book
 from bt_node.receive.spool import Spool
 from bt_node.runtime.alerts import note_stopped
 from bt_node.runtime.courier import Courier, CourierSettings
@@ -30,6 +30,8 @@ from bt_node.runtime.trip_process import TRIP_COMMAND, TripProcess, limits_of
 
 logger = logging.getLogger(__name__)
 
+_RETIRE_EVERY_SECONDS = 3600
+
 
 def build_runner(config: Config, book: JobBook, spool: Spool, traveller: Traveller) -> StudyRunner:
     """The part of the worker that runs jobs."""
@@ -38,7 +40,7 @@ def build_runner(config: Config, book: JobBook, spool: Spool, traveller: Travell
         lease_seconds=config.schedule.lease_seconds,
         max_attempts=config.schedule.max_attempts,
         retry_pause_seconds=config.schedule.retry_pause_seconds,
-        destinations=tuple(destination.name for destination in config.destinations),
+        destinations=_names(config),
         not_answered_report=config.results.not_answered_report,
     )
     return StudyRunner(book, spool, traveller, settings)
@@ -98,16 +100,27 @@ def run_worker(
     logger.info("worker stopped")
 
 
+def _names(config: Config) -> tuple[str, ...]:
+    return tuple(destination.name for destination in config.destinations)
+
+
+def _retire(config: Config, book: JobBook) -> None:
+    for job_id in book.retire_destinations(_names(config), config.delivery.give_up_hours * 3600):
+        logger.warning("job %d: given up on a destination that no worker has served for long", job_id)
+
+
 def _work(config: Config, trips: TripProcess, stopped: threading.Event) -> None:
     book = open_book(config.database.url)
     spool = Spool(config.storage.spool, config.storage.min_free_mib)
     runner = build_runner(config, book, spool, trips)
     runner.stopping = stopped  # the job in hand goes back at once
-    for job_id in book.retire_destinations([target.name for target in config.destinations]):
-        logger.warning("job %d: a destination it waited for is no longer configured", job_id)
+    for name, number in book.unknown_destinations(_names(config)).items():
+        logger.warning("%s; %d job(s) wait for it", not_configured(name), number)
     housekeeper = Housekeeper(book, spool, config, build_examiner(config, book, spool, roles_read(config)))
     pulse = Pulse(spool.root, "worker", lambda: why_paused(spool))
     timetable = build_timetable(config, runner, build_couriers(config, book, spool), housekeeper, pulse.beat)
+    # Not at once: after a long rest of the node, workers that know more destinations may only be starting.
+    timetable.every(_RETIRE_EVERY_SECONDS, "retire", lambda: _retire(config, book))
     if not runner.prepare():
         return
     ear = Ear(config.database.url, timetable.knock_for)

@@ -68,6 +68,15 @@ def test_jobs_show_says_whose_word_is_awaited(
     assert "waiting for: pacs to confirm 1 object(s), asked again in 0 s (acknowledged; not found by C-FIND)" in said
 
 
+def test_a_person_sees_what_waits_for_a_destination_that_is_not_configured(
+    bench: Bench, job: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    why = "destination pacs is not configured on this worker"
+    assert why in run(bench, tmp_path, "jobs", "show", str(job)).output
+    assert f"1 job(s) wait: {why}" in run(bench, tmp_path, "jobs", "list").output
+
+
 def checked(bench: Bench, **destination: object):
     settings = {"database": {"url": bench.url}, "storage": {"spool": str(bench.spool.root)}}
     config = Config.model_validate({**settings, "destinations": [{"name": "pacs", **destination}]})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from job_desk import Desk, accepted, refused, stored
+from sqlalchemy import text
 
 from bt_node.domain.result import ResultKind
 from bt_node.domain.states import JobState
-from bt_node.jobs import RunRecord
+from bt_node.jobs import Patience, RunRecord
 
 
 def _due(desk: Desk, destination: str = "archive") -> list[str]:
@@ -142,13 +143,61 @@ def test_a_rerun_that_makes_only_what_was_acknowledged_is_done_at_once(desk: Des
     assert _rerun(desk, ("1.9.1", "1.9.2")) is JobState.DONE
 
 
-def test_what_waits_for_a_destination_no_longer_configured_is_given_up(desk: Desk):
+HOURS = 3600.0
+
+
+def test_a_worker_that_does_not_know_a_destination_leaves_its_deliveries_alone(desk: Desk):
+    """It may have an older configuration than the others; only what nobody has served for long is given up."""
     job_id = desk.publish(("1.9.1",), ("archive", "old-archive"))
     desk.deliver(job_id, "archive")
-    assert desk.book.retire_destinations(["archive"]) == [job_id]
+    assert desk.book.retire_destinations(["archive"], 72 * HOURS) == []
+    assert desk.book.view(job_id)["state"] == "DELIVERING"
+    desk.clock.forward(71 * HOURS)
+    assert desk.book.take_destination("old-archive", "courier of a worker that knows it", 15)
+    desk.book.leave_destination("old-archive", "courier of a worker that knows it")
+    desk.clock.forward(71 * HOURS)
+    assert desk.book.retire_destinations(["archive"], 72 * HOURS) == []
+    assert desk.book.retire_destinations(["archive", "old-archive"], 0.0) == []
+    desk.clock.forward(2 * HOURS)
+    assert desk.book.retire_destinations(["archive"], 72 * HOURS) == [job_id]
     view = desk.book.view(job_id)
     assert (view["state"], view["reason"]) == ("FAILED", "not delivered: 1 objects to old-archive")
     assert view["results"][0]["destinations"]["old-archive"]["detail"] == "this destination is no longer configured"
+
+
+def test_what_was_given_up_because_nobody_knew_its_destination_goes_on_when_it_is_known_again(desk: Desk):
+    job_id = desk.publish(("1.9.1",), ("old-archive",))
+    desk.clock.forward(73 * HOURS)
+    assert desk.book.retire_destinations(["archive"], 72 * HOURS) == [job_id]
+    assert desk.book.retry(job_id, "operator") is JobState.DELIVERING
+    assert desk.book.retire_destinations(["archive"], 72 * HOURS) == [], "it has its time anew"
+    assert len(desk.book.due_deliveries("old-archive", 10)) == 1
+    assert desk.deliver(job_id, "old-archive") is JobState.DONE
+
+
+def test_a_courier_whose_time_a_clock_left_in_the_future_does_not_keep_a_delivery_for_ever(desk: Desk):
+    job_id = desk.publish(("1.9.1",), ("old-archive",))
+    desk.clock.forward(1000 * HOURS)
+    desk.book.take_destination("old-archive", "courier", 15)
+    desk.book.leave_destination("old-archive", "courier")
+    desk.clock.forward(-900 * HOURS)
+    assert desk.book.retire_destinations(["archive"], 72 * HOURS) == [job_id]
+
+
+def test_what_waits_for_an_unknown_destination_is_said(desk: Desk):
+    job_id = desk.publish(("1.9.1", "1.9.2"), ("archive", "old-archive"))
+    here = Patience(destinations=("archive",))
+    said = desk.book.view(job_id, here)["waiting_for"]
+    assert said == (
+        "archive to take 2 object(s), next attempt in 0 s; old-archive to take 2 object(s), next attempt in 0 s: "
+        "destination old-archive is not configured on this worker"
+    )
+    assert "not configured" not in desk.book.view(job_id)["waiting_for"]
+    assert desk.book.unknown_destinations(["archive"]) == {"old-archive": 1}
+    assert desk.book.unknown_destinations(["archive", "old-archive"]) == {}
+    with desk.book._database.write() as tx:
+        tx.execute(text("UPDATE jobs SET state = 'REJECTED'"))  # a report that says why is on its way
+    assert desk.book.view(job_id, here)["waiting_for"] == said
 
 
 def test_a_rerun_forgets_what_waited_for_a_destination_no_longer_configured(desk: Desk):
@@ -165,7 +214,8 @@ def test_superseded_results_keep_no_job_from_being_settled(desk: Desk):
     desk.book.cancel(job_id, "operator")
     desk.book.retry(job_id, "operator")
     _rerun(desk, ("1.9.2",))
-    assert desk.book.retire_destinations(["archive"]) == []
+    desk.clock.forward(1.0)
+    assert desk.book.retire_destinations(["archive"], 0.0) == []
     assert desk.deliver(job_id) is JobState.DONE
 
 
