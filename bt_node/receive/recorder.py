@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from bt_node.domain.errors import BookUnavailableError
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.receive.ports import ReceiptBook
 
@@ -55,7 +56,7 @@ class GroupRecorder:
     def _record_for_all(self) -> None:
         with self._lock:
             together, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
-        if not self._try(together) and len(together) > 1:
+        if not self._try(together) and len(together) > 1 and not self._book_is_away(together):
             for each in together:  # one may be to blame: the others need not suffer for it
                 self._try([each])
         with self._lock:
@@ -65,6 +66,11 @@ class GroupRecorder:
                 self._recording = False
         for each in together:
             _wake(each)
+
+    @staticmethod
+    def _book_is_away(together: list[_Waiting]) -> bool:
+        """Nobody's row is to blame, and to try each would cost everyone the patience for each."""
+        return isinstance(together[0].failure, BookUnavailableError)
 
     def _try(self, together: list[_Waiting]) -> bool:
         """Record these; False where none was, and why is noted with each."""

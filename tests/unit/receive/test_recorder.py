@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from fakes.receipt_book import FakeReceiptBook
 
-from bt_node.domain.errors import InstanceConflictError
+from bt_node.domain.errors import BookUnavailableError, InstanceConflictError
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.receive.recorder import GroupRecorder
 
@@ -77,6 +77,14 @@ def test_a_row_that_cannot_be_recorded_does_not_take_the_others_with_it():
     answers = together(GroupRecorder(book), book, [1, 2, 666, 3])
     assert [type(each) for each in answers] == [type(None), type(None), OSError, type(None)]
     assert set(book.instances) == {"1.2.3.1", "1.2.3.2", "1.2.3.3"}
+
+
+def test_a_book_that_is_away_is_asked_once_for_all_who_wait():
+    book = CountingBook()
+    book.failing = BookUnavailableError("the server does not answer")
+    answers = together(GroupRecorder(book), book, list(range(1, 10)))
+    assert {type(each) for each in answers} == {BookUnavailableError}
+    assert book.calls == [1, 8]
 
 
 def test_a_book_that_is_away_is_told_to_everyone_and_comes_back():
