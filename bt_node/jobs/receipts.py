@@ -135,13 +135,15 @@ def _record(
     if known not in {None, instance.digest}:
         return InstanceConflictError(instance.sop_instance_uid)
     job_id = cursor.value(_JOB_OF_STUDY, study=instance.study_instance_uid) or _new_job(tx, cursor, instance)
+    if known is not None:
+        cursor.run(_TOUCH, job_id=job_id, now=tx.now)
+        # The row of the job may have been retention's until now, and the instance's gone with it.
+        known = cursor.value(_DIGEST, uid=instance.sop_instance_uid)
     if known is None:
         if cursor.value(_NEW_INSTANCE, **vars(instance), job_id=job_id, now=tx.now) is not None:
             cursor.run(_COUNT, job_id=job_id, images=int(instance.is_image), now=tx.now)
         elif cursor.value(_DIGEST, uid=instance.sop_instance_uid) != instance.digest:  # another listener was faster
             return InstanceConflictError(instance.sop_instance_uid)
-    else:
-        cursor.run(_TOUCH, job_id=job_id, now=tx.now)
     if association:
         title = instance.calling_ae_title
         cursor.run(_KEEP_OPEN, association=association, job_id=job_id, now=tx.now, calling_ae_title=title)

@@ -156,6 +156,21 @@ def test_an_image_that_arrives_while_its_study_is_purged_is_kept(desk: Desk):
     assert desk.book.reopen_changed() == [job_id]
 
 
+def test_an_image_that_is_sent_again_while_its_study_is_purged_gets_its_row_back(desk: Desk):
+    job_id = desk.bring_to(JobState.DONE)
+    arriving = threading.Thread(target=desk.book.record_instance, args=(received("1.2.3", 1), "listener/7"))
+
+    def remove(_: Sequence[str]) -> None:
+        arriving.start()
+        arriving.join(0.5)
+        assert arriving.is_alive()
+
+    desk.book.purge(job_id, remove)
+    arriving.join(20)
+    assert list(desk.book.instance_paths(job_id)) == ["1.2.3.1.1"]
+    assert desk.book.reopen_changed() == [job_id]
+
+
 def test_files_that_cannot_be_deleted_keep_their_rows(desk: Desk):
     job_id = desk.bring_to(JobState.DONE)
 
