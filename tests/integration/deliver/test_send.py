@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from held import is_held
 from pydicom import dcmread
 from pydicom.uid import (
     Comprehensive3DSRStorage,
@@ -204,14 +205,7 @@ def test_a_peer_whose_answer_drips_does_not_hold_us_for_ever(make_file: MakeFile
 
     outcomes: list[SendOutcome] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        threads = [threading.Thread(target=each, daemon=True) for each in (serve, deliver)]
-        for thread in threads:
-            thread.start()
-        threads[1].join(6)
-        held = threads[1].is_alive()
-        over.set()
-        threads[1].join(10)
-    assert not held
+        assert not is_held(serve, deliver, over, 6)
     assert not outcomes[0].delivered
 
 
@@ -239,14 +233,7 @@ def test_a_peer_that_takes_an_object_bit_by_bit_does_not_hold_us_for_ever(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # else the kernel takes it all
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        threads = [threading.Thread(target=each, daemon=True) for each in (serve, deliver)]
-        for thread in threads:
-            thread.start()
-        threads[1].join(20)
-        held = threads[1].is_alive()
-        over.set()
-        threads[1].join(10)
-    assert not held
+        assert not is_held(serve, deliver, over, 20)
     assert outcomes[0].detail == "no answer within 1 s"
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority
+from held import is_held
 from orthanc import OrthancServer
 from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
@@ -279,15 +280,8 @@ def test_no_part_of_an_answer_can_hold_its_courier(
 
     outcomes: list[SendOutcome] = []
     file = make_file(1)
-    threads = [threading.Thread(target=each, daemon=True) for each in (serve, deliver)]
     with listening:
-        for thread in threads:
-            thread.start()
-        threads[1].join(12)
-        held = threads[1].is_alive()
-        over.set()
-        threads[1].join(10)
-    assert not held
+        assert not is_held(serve, deliver, over, 12)
     assert (outcomes[0].delivered, outcomes[0].unreachable) == (False, False)
     assert outcomes[0].detail.startswith("no answer within")
 
