@@ -393,6 +393,7 @@ class Device(_Table):
 
     name: Annotated[str, AfterValidator(_device)] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["auto", "float32"] = "auto"
     memory_limit_mib: Annotated[int, Field(ge=0)] = 0
 
 

@@ -48,7 +48,7 @@ def segmentation(
     from bt_node.domain.study import Role  # noqa: PLC0415
     from bt_node.domain.tumour import Region  # noqa: PLC0415
     from bt_node.infer.brain import load_brain_finder  # noqa: PLC0415
-    from bt_node.infer.device import choose_device  # noqa: PLC0415
+    from bt_node.infer.device import choose_device, use_precision  # noqa: PLC0415
     from bt_node.infer.release import read_release  # noqa: PLC0415
     from bt_node.infer.segmenter import load_segmenter  # noqa: PLC0415
     from bt_node.judge.missing import assessable, what_it_means  # noqa: PLC0415
@@ -56,6 +56,7 @@ def segmentation(
 
     config = state_of(context).config
     release = read_release(model or config.models.folder / config.models.segmenter)
+    use_precision(config.device.precision)
     device = choose_device(config.device.name)
     segmenter = load_segmenter(release, device)
     brain = None

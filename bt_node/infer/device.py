@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from bt_node.domain.errors import Alarm
+
+# The configuration's own variable: it also reaches what reads no configuration, like training, tests and children.
+PRECISION_VARIABLE = "BT_NODE_DEVICE__PRECISION"
+_FLOAT32 = "float32"
 
 
 class DeviceUnavailableError(Alarm):
@@ -44,8 +50,21 @@ def use_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
+def use_precision(name: str) -> None:
+    """Compute in "float32" alone in this process and its children; "auto" leaves what the environment says."""
+    if name == _FLOAT32:
+        os.environ[PRECISION_VARIABLE] = name
+
+
+def float32_only() -> bool:
+    """Whether bfloat16 is switched off."""
+    return os.environ.get(PRECISION_VARIABLE) == _FLOAT32
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed in hardware there; elsewhere autocast would only slow things down."""
+    """Whether bfloat16 is used there: not switched off, and computed in hardware (elsewhere it only costs time)."""
+    if float32_only():
+        return False
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # torch names no public query for the processor's bfloat16 instructions.

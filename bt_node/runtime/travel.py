@@ -16,7 +16,7 @@ from bt_node.encode.not_answered import Unanswered, encode_not_answered
 from bt_node.encode.results import NodeIdentity
 from bt_node.infer.brain import load_brain_finder
 from bt_node.infer.classifier import load_classifier
-from bt_node.infer.device import choose_device, use_threads
+from bt_node.infer.device import choose_device, use_precision, use_threads
 from bt_node.infer.release import read_release
 from bt_node.infer.segmenter import load_segmenter
 from bt_node.jobs.values import RunRecord
@@ -42,6 +42,7 @@ def load_models(config: Config) -> Models:
         ReleaseError: a release is missing or damaged; a weights file is not the one its manifest names.
     """
     use_threads(config.device.threads)
+    use_precision(config.device.precision)
     device = choose_device(config.device.name)
     segmenter = load_segmenter(read_release(config.models.folder / config.models.segmenter), device)
     classifier = None

@@ -121,7 +121,7 @@ class NodeProcess:
     def start_another(self, part: str) -> subprocess.Popen[bytes]:
         """One more process of the same node (a worker beside its listener); whoever starts it stops it."""
         command = [sys.executable, "-m", "bt_node", "--config", str(self.config_path), "serve", part]
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("BT_NODE_")}
+        clean = {key: value for key, value in os.environ.items() if _reaches_the_node(key)}
         with self.log_path.open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, env=clean)
 
@@ -162,3 +162,8 @@ class NodeProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _reaches_the_node(variable: str) -> bool:
+    """Its configuration is its file alone; but what computes, and how, is for the machine to say."""
+    return not variable.startswith("BT_NODE_") or variable.startswith("BT_NODE_DEVICE__")

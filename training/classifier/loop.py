@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from bt_node.domain.geometry import FloatArray
 from bt_node.domain.tumour import TumourType
+from bt_node.infer.device import float32_only
 from bt_node.infer.networks.build import build_network
 from bt_node.infer.picture import to_network
 from training.classifier.augment import augment
@@ -163,7 +164,7 @@ class Trainer:
             memory_format=torch.channels_last
         )
         low_precision = self.device.type == "cuda" if settings.bfloat16 is None else settings.bfloat16
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=low_precision):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low_precision and not float32_only()):
             logits = self._forward(normalised).float()
         first, second = (
             functional.cross_entropy(logits, truth, weight=self.weights, label_smoothing=settings.label_smoothing)

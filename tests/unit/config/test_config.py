@@ -57,7 +57,9 @@ def test_an_unknown_table_is_named_with_the_nearest_known_one(problems):
 
 def test_a_key_that_resembles_nothing_gets_the_list_of_known_keys(problems):
     (problem,) = problems("[device]\nfoobar = 1\n")
-    assert problem == "config.toml:2: unknown key device.foobar; known here: name, threads, memory_limit_mib"
+    assert (
+        problem == "config.toml:2: unknown key device.foobar; known here: name, threads, precision, memory_limit_mib"
+    )
 
 
 def test_a_problem_in_the_second_destination_names_its_line(problems):

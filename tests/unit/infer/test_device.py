@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bt_node.infer.device import DeviceUnavailableError, choose_device, use_threads
+from bt_node.config import ENVIRONMENT_PREFIX
+from bt_node.infer.device import (
+    PRECISION_VARIABLE,
+    DeviceUnavailableError,
+    choose_device,
+    has_fast_bfloat16,
+    use_precision,
+    use_threads,
+)
 
 
 @pytest.fixture
@@ -38,3 +46,29 @@ def test_threads_are_set_unless_zero() -> None:
     assert torch.get_num_threads() == 1
     use_threads(0)
     assert torch.get_num_threads() == 1
+
+
+@pytest.fixture
+def processor_with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+
+
+@pytest.mark.parametrize(("name", "bfloat16"), [("auto", True), ("float32", False)])
+def test_bfloat16_can_be_switched_off(
+    monkeypatch: pytest.MonkeyPatch, processor_with_bfloat16: None, name: str, bfloat16: bool
+) -> None:
+    monkeypatch.setenv(PRECISION_VARIABLE, "auto")  # put back afterwards
+    use_precision(name)
+    assert has_fast_bfloat16(torch.device("cpu")) is bfloat16
+
+
+def test_auto_leaves_what_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, processor_with_bfloat16: None
+) -> None:
+    monkeypatch.setenv(PRECISION_VARIABLE, "float32")
+    use_precision("auto")
+    assert not has_fast_bfloat16(torch.device("cpu"))
+
+
+def test_the_variable_is_the_configurations_own() -> None:
+    assert f"{ENVIRONMENT_PREFIX}DEVICE__PRECISION" == PRECISION_VARIABLE

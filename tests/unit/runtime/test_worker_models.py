@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bt_node.config import Completeness, Config, Models
+from bt_node.config import Completeness, Config, Device, Models
+from bt_node.infer.device import PRECISION_VARIABLE, float32_only
 from bt_node.runtime import travel
 
 REPOSITORY = Path(__file__).parents[3]
@@ -16,7 +17,14 @@ REPOSITORY = Path(__file__).parents[3]
 def test_the_configuration_decides_whether_incomplete_studies_are_held(
     monkeypatch: pytest.MonkeyPatch, required: bool
 ) -> None:
-    for name in ("use_threads", "read_release", "load_segmenter", "load_classifier", "load_brain_finder"):
+    for name in (
+        "use_threads",
+        "use_precision",
+        "read_release",
+        "load_segmenter",
+        "load_classifier",
+        "load_brain_finder",
+    ):
         monkeypatch.setattr(travel, name, lambda *_: None)
     config = Config(completeness=Completeness(require_all_roles=required))
     assert travel.load_models(config).require_all_roles is required
@@ -31,3 +39,11 @@ def test_the_brain_release_is_optional_and_the_trip_asks_it(
     config = Config(models=Models(folder=REPOSITORY / "models", brain=name))
     models = travel.load_models(config)
     assert (models.brain_probability is not None) is asked
+
+
+def test_the_configuration_switches_bfloat16_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PRECISION_VARIABLE, "auto")  # put back afterwards
+    for name in ("use_threads", "read_release", "load_segmenter", "load_classifier", "load_brain_finder"):
+        monkeypatch.setattr(travel, name, lambda *_: None)
+    travel.load_models(Config(device=Device(precision="float32")))
+    assert float32_only()
