@@ -202,6 +202,11 @@ class JobBook(DeliveryBook):
         with self._database.read() as tx:
             return safekeeping.study_paths(tx, study_instance_uid)
 
+    def last_paths(self, limit: int) -> list[str]:
+        """Paths below the spool's root of the instances that were recorded last, at most so many."""
+        with self._database.read() as tx:
+            return safekeeping.last_paths(tx, limit)
+
     def jobs_that_need_files(self) -> list[tuple[int, JobState, str]]:
         """Number, state and code of each job that is not over: the files of its instances must be in the spool."""
         with self._database.read() as tx:

@@ -31,6 +31,11 @@ def study_paths(tx: Transaction, study_instance_uid: str) -> set[str]:
     return set(tx.execute(found).scalars())
 
 
+def last_paths(tx: Transaction, limit: int) -> list[str]:
+    """Spool paths of the instances that were recorded last."""
+    return list(tx.execute(select(instances.c.path).order_by(instances.c.id.desc()).limit(limit)).scalars())
+
+
 def jobs_that_need_files(tx: Transaction) -> list[tuple[int, JobState, str]]:
     """Number, state and code of each job whose received files must be there, oldest first."""
     needed = select(jobs.c.id, jobs.c.state, jobs.c.code).where(jobs.c.state.not_in(_FILES_MAY_GO))

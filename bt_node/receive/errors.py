@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import PurePath
 
 from bt_node.domain.errors import Alarm, Reject, Retry
 from bt_node.receive import statuses
@@ -45,6 +46,29 @@ class SpoolFullError(SpoolWriteError):
     def __init__(self, free_mib: float, wanted_mib: float) -> None:
         self.free_mib, self.wanted_mib = free_mib, wanted_mib
         super().__init__(f"{free_mib:.0f} MiB free, {wanted_mib:.0f} MiB must be")
+
+
+class SpoolGoneError(SpoolWriteError):
+    """The spool's marker is not there any more: what lies at its path now is not the spool."""
+
+    code = "spool-gone"
+
+    def __init__(self, mark: PurePath) -> None:
+        self.mark = mark
+        super().__init__("its marker file is gone, is the disk mounted?")
+
+
+class WrongSpoolError(Alarm):
+    """The job book knows received files, and the folder that is said to be the spool has none of them."""
+
+    code = "wrong-spool"
+
+    def __init__(self, root: PurePath, mark: PurePath) -> None:
+        super().__init__(
+            f"{root} is not the spool that the job book knows: it has no marker file {mark.name}, and none of the "
+            "files received last.",
+            remedy=f"Mount the right disk, or mend [storage] spool. If its files are lost for good: touch {mark}",
+        )
 
 
 class EncodingError(Reject):

@@ -12,11 +12,11 @@ import itertools
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bt_node.receive.durable import locked, place, replace_file, sync_folder, worded, write_all
-from bt_node.receive.errors import SpoolFullError
+from bt_node.receive.errors import SpoolFullError, SpoolGoneError, WrongSpoolError
 from bt_node.receive.incoming import Incoming
 from bt_node.receive.uids import is_safe_uid
 
@@ -26,6 +26,8 @@ _TEMPORARY_SUFFIX = ".part"
 _INCOMING = "incoming"
 COMMITMENTS = "commitments"  # promises.py
 _REMEMBERED_FOLDERS = 4096
+MARK = ".bt-node-spool"
+_MARK_SAYS = b"This folder is the spool of a bt-node, which writes nothing to it without this file.\n"
 
 
 def instance_path(study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> str:
@@ -41,13 +43,64 @@ def instance_path(study_instance_uid: str, series_instance_uid: str, sop_instanc
 
 
 class Spool:
-    """The folder that holds received instances. Safe for many threads and for several processes."""
+    """The folder that holds received instances. Safe for many threads and for several processes.
+
+    A marker file tells it from an empty folder that a lost mount leaves at its path. Once a process has seen the
+    marker (`take_up`), it makes no folder without it.
+    """
 
     def __init__(self, root: Path, min_free_mib: float = 0) -> None:
         self.root = root
         self.min_free_mib = min_free_mib
         self._folders_lock = threading.Lock()
         self._durable_folders: set[Path] = set()
+        self._mark = root / MARK
+        self._mark_seen = False
+
+    def take_up(self, recorded: Iterable[str]) -> None:
+        """Begin to use the folder as the spool; made, and marked, where it is new.
+
+        Args:
+            recorded: paths below the root that the job book has; of a job book without any the spool may be new.
+
+        Raises:
+            WrongSpoolError: as for `require_right`.
+            OSError: it cannot be made or marked.
+        """
+        self.require_right(recorded)
+        if not self._mark_seen:
+            self._make_chain(self.root)
+            if not self._mark.exists():
+                self._write_durably(self._mark, (_MARK_SAYS,), replace_file)
+        self._mark_seen = True
+
+    def require_right(self, recorded: Iterable[str]) -> None:
+        """Refuse a folder that cannot be the spool of the job book; changes nothing.
+
+        Raises:
+            WrongSpoolError: it is not marked, and none of the files that are recorded lies in it.
+        """
+        if not self.is_gone and self._mark_seen:
+            return
+        known = [self.absolute(path) for path in recorded]
+        if known and not any(path.exists() for path in known):
+            raise WrongSpoolError(self.root, self._mark)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the marker was there, and is not any more."""
+        marked = self._mark.exists()
+        self._mark_seen = self._mark_seen or marked
+        return self._mark_seen and not marked
+
+    def require(self) -> None:
+        """Go on only while the spool is there.
+
+        Raises:
+            SpoolGoneError: its marker is gone.
+        """
+        if self.is_gone:
+            raise SpoolGoneError(self._mark)
 
     def absolute(self, relative: str) -> Path:
         """Where a relative path of the job book lies."""
@@ -218,6 +271,7 @@ class Spool:
             self._durable_folders.add(folder)
 
     def _make_chain(self, folder: Path) -> None:
+        self.require()
         chain = [folder, *folder.parents]
         inside = chain[: chain.index(self.root) + 1]
         missing_above = list(itertools.takewhile(lambda path: not path.exists(), self.root.absolute().parents))

@@ -106,6 +106,8 @@ class Courier:
         """What is gone or is not what was made is never sent: the job runs again, and makes the same objects."""
         files = {item: self._spool.absolute(item.path) for item in items}
         damaged = [item.sop_instance_uid for item, path in files.items() if sha256_of(path) != item.sha256]
+        if damaged:
+            self._spool.require()  # a lost mount damaged nothing: nothing is sent until it is back
         if damaged and self._book.make_again(job_id, damaged):
             logger.error("job %d: %d stored results are gone or changed; it runs again", job_id, len(damaged))
         return bool(damaged)

@@ -1,4 +1,4 @@
-"""No new work while the disk is nearly full: what is received and what waits for delivery comes first.
+"""No new work while the spool is gone or its disk nearly full: what is received and waits for delivery comes first.
 
 Below [storage] min_free_mib the listener answers 0xA700, and the worker claims nothing: a run whose results cannot be
 stored would only use up the study's attempts. Deliveries and retention go on, because they are what makes room.
@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 def why_paused(spool: Spool) -> str:
     """Why nothing new is begun, in words; "" where there is room."""
+    if spool.is_gone:
+        return f"paused: the spool's marker file is gone, is {spool.root} mounted?"
     free = spool.free_mib()
     if free >= spool.min_free_mib:
         return ""
@@ -32,8 +34,8 @@ class DiskGuard:
         """False while nothing new should be begun."""
         why = why_paused(self._spool)
         if why and not self._paused:
-            logger.error("%s; no job is claimed until there is room", why)
+            logger.error("%s; no job is claimed meanwhile", why)
         if self._paused and not why:
-            logger.warning("there is room at the spool again; going on")
+            logger.warning("the spool is there and has room again; going on")
         self._paused = bool(why)
         return not why

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bt_node.config import Config, Destination
 from bt_node.deliver.outlet import DimseOutlet, Outlet
-from bt_node.domain.errors import BtNodeError
+from bt_node.domain.errors import BookUnavailableError, BtNodeError, SchemaError
 from bt_node.domain.proof import Proof
 from bt_node.infer.release import read_release, verify_weights
 from bt_node.jobs import open_book, schema_revision
 from bt_node.runtime.outlets import build_outlet
+from bt_node.runtime.own_spool import require_own_spool
 from bt_node.runtime.permissions import check_private_files
 from bt_node.runtime.site_key import check_key
 from bt_node.runtime.sources import sources_to_ask
@@ -76,6 +78,12 @@ def _spool(config: Config) -> str:
     free = shutil.disk_usage(home).free // _MIB
     if free < config.storage.min_free_mib:
         raise OSError(f"{free} MiB free at {folder}, less than min_free_mib = {config.storage.min_free_mib}")
+    with suppress(SchemaError, BookUnavailableError):  # the database's own line says so
+        book = open_book(config.database.url)
+        try:
+            require_own_spool(config, book)
+        finally:
+            book.close()
     return f"{free} MiB free at {folder}"
 
 

@@ -40,7 +40,12 @@ class Housekeeper:
             logger.info("job %d: new images arrived, opened again", job_id)
 
     def mend(self) -> None:
-        """Compare spool and job book, and mend what crashes left."""
+        """Compare spool and job book, and mend what crashes left.
+
+        Raises:
+            SpoolGoneError: the spool is not there; nothing is done, for a lost mount says nothing of any file.
+        """
+        self._spool.require()
         self._reconciler.mend()
 
     def complete(self) -> None:
@@ -51,10 +56,15 @@ class Housekeeper:
             logger.info("job %d: complete", job_id)
 
     def retain(self) -> None:
-        """Remove the files of studies that ended longer ago than [storage] retention_days (0 keeps all)."""
+        """Remove the files of studies that ended longer ago than [storage] retention_days (0 keeps all).
+
+        Raises:
+            SpoolGoneError: the spool is not there; its files would stay, and their rows be gone.
+        """
         days = self._config.storage.retention_days
         if not days:
             return
+        self._spool.require()
         for job_id in self._book.purge_candidates(days):
             try:
                 self._book.purge(job_id, self._remove)
@@ -68,6 +78,7 @@ class Housekeeper:
         # Files before rows: a crash in between leaves rows, which the next round purges. The other way round it would
         # leave files, which the reconciler takes for a new study.
         for path in paths:
+            self._spool.require()
             self._remove_one(self._spool.absolute(path))
 
     def _remove_one(self, path: Path) -> None:

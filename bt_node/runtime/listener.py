@@ -11,9 +11,9 @@ from bt_node.domain.audit import AuditEvent, AuditRecord
 from bt_node.jobs import open_book
 from bt_node.receive.listener import Listener
 from bt_node.receive.settings import AllowedSource, ListenerSettings, ReportTo
-from bt_node.receive.spool import Spool
 from bt_node.runtime.alerts import RefusalAlerts, note_stopped
 from bt_node.runtime.disk_guard import why_paused
+from bt_node.runtime.own_spool import own_spool
 from bt_node.runtime.process import stop_on_signals
 from bt_node.runtime.pulse import Pulse
 from bt_node.runtime.tls import listener_context, peer_context
@@ -64,7 +64,7 @@ def run_listener(config: Config, stopping: threading.Event | None = None) -> Non
     if stopping is None:
         stop_on_signals(stopped)
     book = open_book(config.database.url)
-    spool = Spool(config.storage.spool, config.storage.min_free_mib)
+    spool = own_spool(config, book)
     settings = listener_settings(config)
     listener = Listener(settings, spool, book, RefusalAlerts(book, settings.name).refused)
     listener.start()

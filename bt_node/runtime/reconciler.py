@@ -64,6 +64,8 @@ class Reconciler:
         for result in self._book.waiting_results():
             if sha256_of(self._spool.absolute(result.path)) != result.sha256:
                 damaged[result.job_id].append(result.sop_instance_uid)
+        if damaged:
+            self._spool.require()  # a disk that went away meanwhile damaged nothing
         for job_id, uids in damaged.items():
             if self._book.make_again(job_id, uids):
                 logger.error("job %d: %d stored results are gone or changed; it runs again", job_id, len(uids))

@@ -122,6 +122,7 @@ def build_timetable(
     timetable.every(times.sweep_seconds, "sweep", housekeeper.sweep)
     timetable.every(times.sweep_seconds, "complete", housekeeper.complete)
     guard = DiskGuard(Spool(config.storage.spool, config.storage.min_free_mib))
+    guard.has_room()  # it has seen the spool's marker from now on
     timetable.add(_WORK, lambda: _drain(runner, times.window, guard), work)
     timetable.every(_BEAT_SECONDS, "pulse", beat)
     # The first time at once: a crash may have been the reason for this start.

@@ -22,6 +22,7 @@ from bt_node.runtime.examining import build_examiner
 from bt_node.runtime.housekeeping import Housekeeper
 from bt_node.runtime.journey import Traveller
 from bt_node.runtime.outlets import build_outlet
+from bt_node.runtime.own_spool import own_spool
 from bt_node.runtime.process import stop_on_signals
 from bt_node.runtime.pulse import Pulse
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
@@ -111,7 +112,7 @@ def _retire(config: Config, book: JobBook) -> None:
 
 def _work(config: Config, trips: TripProcess, stopped: threading.Event) -> None:
     book = open_book(config.database.url)
-    spool = Spool(config.storage.spool, config.storage.min_free_mib)
+    spool = own_spool(config, book)
     runner = build_runner(config, book, spool, trips)
     runner.stopping = stopped  # the job in hand goes back at once
     for name, number in book.unknown_destinations(_names(config)).items():
