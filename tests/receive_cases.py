@@ -116,7 +116,9 @@ class Node:
     def __init__(self, folder: Path, book: FakeReceiptBook | None = None, **settings: Any) -> None:
         self.book = book or FakeReceiptBook()
         self.spool = Spool(folder / "spool", settings.pop("min_free_mib", 0))
-        self.listener = Listener(replace(TEST_SETTINGS, **settings), self.spool, self.book)
+        self.refused: list[tuple[str, str, str]] = []
+        told = lambda *who: self.refused.append(who)  # noqa: E731
+        self.listener = Listener(replace(TEST_SETTINGS, **settings), self.spool, self.book, told)
 
     @property
     def port(self) -> int:

@@ -143,6 +143,7 @@ class _Collected:
     by_series: dict[str, _Series] = field(default_factory=lambda: defaultdict(_Series))
     studies: Counter[str] = field(default_factory=Counter)
     set_aside: list[SetAside] = field(default_factory=list)
+    unreadable: Counter[str] = field(default_factory=Counter)
 
     def take(self, sop_uid: str, path: Path) -> None:
         if not path.is_file():
@@ -152,7 +153,7 @@ class _Collected:
         except (OSError, *UNREADABLE) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk, not the file: pydicom's own OSError has no number
-            log.warning("instance %s cannot be parsed: %s", sop_uid, type(error).__name__)
+            self.unreadable[type(error).__name__] += 1
             self.set_aside.append(SetAside("", None, f"instance {sop_uid} is not a readable DICOM file", 1))
             return
         series_uid = text(ds, "SeriesInstanceUID")
@@ -165,6 +166,8 @@ class _Collected:
         _sort_in(self.by_series[series_uid], ds, has_pixels=has_pixels)
 
     def study(self) -> StudyFacts:
+        for kind, number in self.unreadable.items():  # one line of the log, not one for each slice
+            log.warning("%d instances cannot be parsed: %s", number, kind)
         series: list[SeriesFacts] = []
         set_aside = list(self.set_aside)
         for uid in sorted(self.by_series):

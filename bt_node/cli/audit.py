@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from bt_node.cli.context import print_json, print_table, state_of
+from bt_node.cli.context import echo, print_json, print_table, state_of
 from bt_node.cli.jobs import actor
 
 if TYPE_CHECKING:  # the short commands must not pay for them
@@ -72,7 +72,7 @@ def export(
         count = _send(book, syslog, (ca, certificate, private_key), new=new)
     else:
         count = _write(book, form, output, new=new)
-    typer.echo(f"{count} entries.", err=True)
+    echo(f"{count} entries.", err=True)
 
 
 @app.command("verify")
@@ -87,9 +87,9 @@ def verify(
         print_json(asdict(found))
     else:
         for problem in found.problems:
-            typer.echo(f"WRONG: {problem}")
-        typer.echo(f"{found.entries} entries{'' if found.problems else ', whole and unchanged'}.")
-        typer.echo(f"anchor {found.entries}:{found.last_hash}")
+            echo(f"WRONG: {problem}")
+        echo(f"{found.entries} entries{'' if found.problems else ', whole and unchanged'}.")
+        echo(f"anchor {found.entries}:{found.last_hash}")
     raise typer.Exit(1 if found.problems else 0)
 
 

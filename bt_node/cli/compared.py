@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
-from bt_node.cli.context import print_table
+from bt_node.cli.context import echo, print_table
 
 _HOW = {
     "REGISTERED": "heads registered, former outline laid over this one",
@@ -19,7 +17,7 @@ def print_follow_up(findings: dict[str, Any]) -> None:
     told = findings.get("follow_up")
     if told is None:
         if findings.get("no_follow_up_because"):
-            typer.echo(f"  no former study was looked for: {findings['no_follow_up_because']}")
+            echo(f"  no former study was looked for: {findings['no_follow_up_because']}")
         return
     how = _HOW.get(told["compared"], told["compared"])
     because = f" ({told['because']})" if told["because"] else ""
@@ -32,9 +30,9 @@ def print_follow_up(findings: dict[str, Any]) -> None:
             for name, each in told["volumes_ml"].items()
         ],
     )
-    typer.echo(f"  compared by: {how}{because}; tracking UIDs {tracked}")
+    echo(f"  compared by: {how}{because}; tracking UIDs {tracked}")
     for number, each in enumerate(told["lesions"], start=1):
-        typer.echo(f"  lesion {number}: {_ml(each['former_ml'])} then, {_ml(each['present_ml'])} now")
+        echo(f"  lesion {number}: {_ml(each['former_ml'])} then, {_ml(each['present_ml'])} now")
 
 
 def _percent(value: float | None) -> str:

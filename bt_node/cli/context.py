@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bt_node.domain.errors import ConfigError
+from bt_node.domain.text import visible
 
 if TYPE_CHECKING:  # the commands that need neither must not pay for them
     from bt_node.config import Config
@@ -66,9 +67,14 @@ def state_of(context: typer.Context) -> CliState:
     return state
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Print lines; whatever else could steer a terminal is escaped, for much of what we show came from outside."""
+    typer.echo(visible(text, keep="\n"), err=err)
+
+
 def print_json(value: Any) -> None:
-    """Print a value as JSON, for programs."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print a value as JSON, for programs; ASCII, so that nothing in it steers a terminal."""
+    typer.echo(json.dumps(value, indent=2, default=str).replace("\x7f", "\\u007f"))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -79,8 +85,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
     console = Console()
     if title:  # as a line of its own: inside a narrow table it would be broken into pieces
-        console.print(escape(title), style="bold")
+        console.print(escape(visible(title)), style="bold")
     table = Table(*(Column(name, overflow="fold") for name in columns))
     for row in rows:
-        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(escape("" if cell is None else visible(str(cell), keep="\n")) for cell in row))
     console.print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bt_node.cli.context import state_of
+from bt_node.cli.context import echo, state_of
 
 app = typer.Typer(help="The job book's database.", no_args_is_help=True)
 
@@ -18,4 +18,4 @@ def upgrade(context: typer.Context) -> None:
     before, _ = schema_revision(url)
     upgrade_schema(url)
     after, _ = schema_revision(url)
-    typer.echo(f"Schema {after}." if before == after else f"Schema {before or 'none'} -> {after}.")
+    echo(f"Schema {after}." if before == after else f"Schema {before or 'none'} -> {after}.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bt_node.cli.context import print_table, state_of
+from bt_node.cli.context import echo, print_table, state_of
 
 if TYPE_CHECKING:  # the command line must not load a model to print its help
     from bt_node.simulate.demo import DemoOutcome
@@ -22,19 +22,17 @@ def demo(
     """Send a phantom study through a node of its own and show what came back. Exit code 0 only if all is right."""
     from bt_node.simulate.demo import run_demo  # noqa: PLC0415
 
-    outcome = run_demo(folder.absolute(), state_of(context).config.models.folder, typer.echo)
+    outcome = run_demo(folder.absolute(), state_of(context).config.models.folder, echo)
     _show(outcome)
     for problem in outcome.problems:
-        typer.echo(f"PROBLEM: {problem}", err=True)
+        echo(f"PROBLEM: {problem}", err=True)
     raise typer.Exit(1 if outcome.problems else 0)
 
 
 def _show(outcome: DemoOutcome) -> None:
     view = outcome.view
-    typer.echo("")
-    typer.echo(
-        "For research use only, not for diagnosis. The phantom is generated; its volumes are known by formula."
-    )
+    echo("")
+    echo("For research use only, not for diagnosis. The phantom is generated; its volumes are known by formula.")
     print_table(
         f"Job {view['id']}: {view['state']}",
         ("role", "series", "why"),
@@ -47,12 +45,12 @@ def _show(outcome: DemoOutcome) -> None:
     )
     findings = {"volumes_ml": {}, "tumour_type": None, "cautions": []} | (view["findings"] or {})
     if findings["tumour_type"]:
-        typer.echo(
+        echo(
             f"Tumour type: {findings['tumour_type']['name']} "
             + ", ".join(f"{name} {p:.1%}" for name, p in findings["tumour_type"]["probabilities"].items())
         )
     for caution in findings["cautions"]:
-        typer.echo(f"Caution: {caution}")
+        echo(f"Caution: {caution}")
     print_table(
         "Volumes",
         ("region", "found ml", "true ml", "Dice"),
@@ -77,7 +75,7 @@ def _show(outcome: DemoOutcome) -> None:
     )
     times = [(stage, f"{seconds:.2f}") for stage, seconds in view["timings_s"].items()]
     print_table("Seconds", ("stage", "s"), [*times, ("first C-STORE to results back", f"{outcome.seconds:.1f}")])
-    typer.echo(f"Picture: {outcome.picture}")
+    echo(f"Picture: {outcome.picture}")
 
 
 def _number(outcome: DemoOutcome, region: object) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
-from bt_node.cli.context import print_table
+from bt_node.cli.context import echo, print_table
 
 
 def print_explanation(explained: dict[str, Any]) -> None:
@@ -16,11 +14,11 @@ def print_explanation(explained: dict[str, Any]) -> None:
         chosen = (
             f", series {number if number is not None else facts['series_instance_uid']}" if facts["reason"] else ""
         )
-        typer.echo(f"{role}: {facts['certainty']}{chosen}")
+        echo(f"{role}: {facts['certainty']}{chosen}")
         for doubt in facts["doubts"]:
-            typer.echo(f"  not sure: {doubt}")
+            echo(f"  not sure: {doubt}")
         for candidate in facts["a_person_must_choose_from"]:
-            typer.echo(f"  a person must say whether it is {candidate}")
+            echo(f"  a person must say whether it is {candidate}")
         if facts["candidates"]:
             print_table(
                 "",

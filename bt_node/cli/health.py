@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bt_node.cli.context import state_of
+from bt_node.cli.context import echo, state_of
 
 
 class Asked(StrEnum):
@@ -29,6 +29,6 @@ def health(
     well = True
     for name in (Asked.LISTENER, Asked.WORKER) if part is Asked.ALL else (part,):
         answer = ask(spool, name.value)
-        typer.echo(f"{name.value}: {answer or 'does not run here'}")
+        echo(f"{name.value}: {answer or 'does not run here'}")
         well = well and (answer or "").startswith(ALIVE)
     raise typer.Exit(0 if well else 1)

@@ -9,7 +9,7 @@ import typer
 
 from bt_node.cli.compared import print_follow_up
 from bt_node.cli.completeness import print_completeness
-from bt_node.cli.context import CliState, print_json, print_table, state_of
+from bt_node.cli.context import CliState, echo, print_json, print_table, state_of
 from bt_node.domain.priority import Priority
 from bt_node.domain.states import JobState
 
@@ -42,9 +42,9 @@ def list_jobs(
     print_table("Jobs", columns, [[summary[key] for key in keys] for summary in summaries])
     paused = why_paused(Spool(opened.config.storage.spool, opened.config.storage.min_free_mib))
     if paused:
-        typer.echo(f"The worker is {paused}. It goes on by itself when there is room.", err=True)
+        echo(f"The worker is {paused}. It goes on by itself when there is room.", err=True)
     for name, number in book.unknown_destinations(_destinations(opened)).items():
-        typer.echo(f"{number} job(s) wait: {not_configured(name)}.", err=True)
+        echo(f"{number} job(s) wait: {not_configured(name)}.", err=True)
 
 
 @app.command("show")
@@ -80,9 +80,9 @@ def retry(
         print_json(views if job is None else views[0])
         return
     for number, state in moves.items():
-        typer.echo(f"Job {number} is {state.value}.")
+        echo(f"Job {number} is {state.value}.")
     if not moves:
-        typer.echo("No job is FAILED.")
+        echo("No job is FAILED.")
 
 
 @app.command("priority")
@@ -99,7 +99,7 @@ def priority(
     if as_json:
         print_json(view)
     else:
-        typer.echo(f"Job {view['id']} is {wanted.value}.")
+        echo(f"Job {view['id']} is {wanted.value}.")
 
 
 @app.command("cancel")
@@ -148,14 +148,14 @@ def _print_move(view: dict[str, Any], state: JobState, as_json: bool) -> None:
     if as_json:
         print_json(view)
     else:
-        typer.echo(f"Job {view['id']} is {state.value}.")
+        echo(f"Job {view['id']} is {state.value}.")
 
 
 def _print_view(view: dict[str, Any]) -> None:
-    typer.echo(f"Job {view['id']}  {view['state']}  study {view['study_instance_uid']}")
+    echo(f"Job {view['id']}  {view['state']}  study {view['study_instance_uid']}")
     for key in ("reason", "waiting_for"):
         if view.get(key):
-            typer.echo(f"  {key.replace('_', ' ')}: {view[key]}")
+            echo(f"  {key.replace('_', ' ')}: {view[key]}")
     _print_review(view)
     print_completeness(view)
     _print_sequences((view["findings"] or {}).get("sequences"))
@@ -191,17 +191,17 @@ def _print_view(view: dict[str, Any]) -> None:
 def _print_review(view: dict[str, Any]) -> None:
     """What a person can do with a held study, or did with its result."""
     for choice in view.get("choices", []):
-        typer.echo(f"  you can: {choice['command']}   ({choice['what']})")
+        echo(f"  you can: {choice['command']}   ({choice['what']})")
     review = view.get("review")
     if review:
-        typer.echo(f"  {review['what'].replace('-', ' ')}: {review['by']}, {review['at']}")
+        echo(f"  {review['what'].replace('-', ' ')}: {review['by']}, {review['at']}")
 
 
 def _print_sequences(sequences: dict[str, list[str]] | None) -> None:
     """Which of the four were there; jobs that were not looked at yet have nothing to tell."""
     for word, roles in (sequences or {}).items():
         if roles:
-            typer.echo(f"  sequences {word}: {', '.join(roles)}")
+            echo(f"  sequences {word}: {', '.join(roles)}")
 
 
 def _print_findings(findings: dict[str, Any]) -> None:
@@ -224,7 +224,7 @@ def _print_findings(findings: dict[str, Any]) -> None:
     rows += [("caution", caution) for caution in findings.get("cautions", [])]
     print_table(f"Findings. {findings['research_use_only']}", ("what", "value"), rows)
     for each in (tumour_type or {}).get("slices", []):
-        typer.echo(
+        echo(
             f"  slice z {each['z_mm']} mm, share {each['share']:.2f}: {each['name']} {each['probability']:.2f}  "
             f"{each['sop_instance_uid']}"
         )

@@ -12,8 +12,9 @@ from typing import Annotated, Optional
 import typer
 
 from bt_node.cli import audit, check, db, demo, health, models, predict, roles, send, series, serve
-from bt_node.cli.context import CliState
+from bt_node.cli.context import CliState, echo
 from bt_node.domain.errors import Alarm, BtNodeError
+from bt_node.runtime.logs import set_up_logging
 
 # Commands that read or write the job book and end: nothing they make needs the cycle collector.
 SHORT_COMMANDS = frozenset({"jobs", "db", "check", "models", "audit", "health"})
@@ -43,7 +44,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from bt_node import __version__  # noqa: PLC0415
 
-        typer.echo(f"bt-node {__version__}")
+        echo(f"bt-node {__version__}")
         raise typer.Exit
 
 
@@ -72,10 +73,11 @@ def main() -> None:
     atexit.register(gc.freeze)
     # At its first model pydantic asks every installed distribution for plug-ins; the node uses none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    set_up_logging("WARNING", brief=True)  # what libraries remark on headers quotes them
     try:
         app()
     except BtNodeError as error:
-        sys.stderr.write(f"bt-node: {error}\n")
+        echo(f"bt-node: {error}", err=True)
         sys.exit(EX_CONFIG if isinstance(error, Alarm) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from bt_node.cli.activation import activate
-from bt_node.cli.context import CliState, print_json, print_table, state_of
+from bt_node.cli.context import CliState, echo, print_json, print_table, state_of
 from bt_node.domain.errors import BtNodeError
 
 if TYPE_CHECKING:  # `models list` must not pay for checking a manifest it does not read
@@ -80,13 +80,13 @@ def show(
     state = state_of(context)
     release = read_release(_folder_of(state, name))
     if card:
-        typer.echo(_card(release))
+        echo(_card(release))
     elif as_json:
         print_json({"folder": release.folder.name, "in_use": _in_use(state, release), **_told(release)})
     else:
         title = f"{release.identity.name} {release.identity.version}. {RESEARCH}"
         print_table(title, ("", "manifest.toml says"), [*_head(state, release), *_rows(_told(release))])
-        typer.echo(f"Data, scores and limits in words: bt-node models show {name} --card")
+        echo(f"Data, scores and limits in words: bt-node models show {name} --card")
 
 
 @app.command("verify")
@@ -128,13 +128,13 @@ def install_release(
     installed = install(path, state.config.models.folder, name=name, replace=replace)
     release = installed.release
     what = f"{release.identity.name} {release.identity.version} ({release.kind})"
-    typer.echo(f"{what} {installed.outcome.value} as {release.folder.name} in {release.folder.parent}. {RESEARCH}")
+    echo(f"{what} {installed.outcome.value} as {release.folder.name} in {release.folder.parent}. {RESEARCH}")
     if installed.converted:
-        typer.echo("It was converted from a MONAI bundle; nothing about it was measured here. See its MODEL_CARD.md.")
+        echo("It was converted from a MONAI bundle; nothing about it was measured here. See its MODEL_CARD.md.")
     if installed.left_out:
-        typer.echo(f"Left out, as no release has them: {', '.join(installed.left_out)}")
+        echo(f"Left out, as no release has them: {', '.join(installed.left_out)}")
     for line in activate(state, release.kind, release.folder.name, write=activate_it):
-        typer.echo(line)
+        echo(line)
 
 
 # ---------------------------------------------------------------- parts

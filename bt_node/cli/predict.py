@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bt_node.cli.context import print_json, print_table, state_of
+from bt_node.cli.context import echo, print_json, print_table, state_of
 
 app = typer.Typer(help="Run a model on files. For research use only, not for diagnosis.", no_args_is_help=True)
 
@@ -73,11 +73,9 @@ def segmentation(
     ]
     print_table("For research use only, not for diagnosis.", ("region", "ml"), volumes)
     for sentence in (*what_it_means(missing), *cautions):
-        typer.echo(f"Caution: {sentence}")
+        echo(f"Caution: {sentence}")
     if len(sure) < len(Region):
-        typer.echo(
-            "The file holds all labels as the network draws them; the node itself reports the whole tumour only."
-        )
+        echo("The file holds all labels as the network draws them; the node itself reports the whole tumour only.")
 
 
 @app.command("classification")
@@ -122,4 +120,4 @@ def classification(
     table = [(r["image"], r["tumour_type"], r["probabilities"]) for r in rows]
     print_table("For research use only, not for diagnosis.", ("image", "tumour type", "probabilities"), table)
     for note in dict.fromkeys(str(row["note"]) for row in rows if row["note"]):
-        typer.echo(note)
+        echo(note)

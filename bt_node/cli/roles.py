@@ -8,7 +8,7 @@ import typer
 
 from bt_node.cli import jobs
 from bt_node.cli.completeness import print_completeness
-from bt_node.cli.context import CliState, print_json, state_of
+from bt_node.cli.context import CliState, echo, print_json, state_of
 from bt_node.cli.explained import print_explanation, print_image_check
 from bt_node.cli.jobs import JobArgument, JsonOption, actor
 from bt_node.domain.errors import InputsPurgedError, SpoolFileMissingError
@@ -45,12 +45,12 @@ def explain(context: typer.Context, job: JobArgument, as_json: JsonOption = Fals
     if as_json:
         print_json(explained)
         return
-    typer.echo(f"Job {view['id']}  {view['state']}  study {view['study_instance_uid']}")
+    echo(f"Job {view['id']}  {view['state']}  study {view['study_instance_uid']}")
     if view["waiting_for"]:
-        typer.echo(f"  waiting for: {view['waiting_for']}")
+        echo(f"  waiting for: {view['waiting_for']}")
     print_completeness(view)
     if "why_not_headers" in explained:
-        typer.echo(f"{explained['why_not_headers']} These are the reasons that the last run stored.")
+        echo(f"{explained['why_not_headers']} These are the reasons that the last run stored.")
     print_explanation(explained)
     print_image_check(explained["images"])
 
@@ -92,8 +92,8 @@ def assign(
         print_json(view)
         return
     for role, word in view["assigned"].items():
-        typer.echo(f"{role} is {Assigned(**word).volume}, assigned by {word['by']}.")
-    typer.echo(f"Job {view['id']} is {moved.value}.")
+        echo(f"{role} is {Assigned(**word).volume}, assigned by {word['by']}.")
+    echo(f"Job {view['id']} is {moved.value}.")
 
 
 def _study(state: CliState, book: JobBook, view: dict[str, Any]) -> StudyFacts:

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bt_node.cli.context import state_of
+from bt_node.cli.context import echo, state_of
 
 
 def send_command(
@@ -25,5 +25,5 @@ def send_command(
     listener = state_of(context).config.listener
     peer = Peer(called or listener.ae_title, host, port or listener.port)
     summary = send_folder(peer, calling, folder)
-    typer.echo(f"{peer.ae_title} at {peer.host}:{peer.port}: {summary}")
+    echo(f"{peer.ae_title} at {peer.host}:{peer.port}: {summary}")
     raise typer.Exit(0 if summary.all_stored else 1)

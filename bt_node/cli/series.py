@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bt_node.cli.context import print_json, state_of
+from bt_node.cli.context import echo, print_json, state_of
 from bt_node.cli.explained import print_explanation
 
 app = typer.Typer(help="Look at series without a job.", no_args_is_help=True)
@@ -40,9 +40,7 @@ def explain(
         print_json({"studies": explained, "other_files": found.others, "repeated_instances": found.repeated})
         return
     for study in explained:
-        typer.echo(f"Study {study['study_instance_uid']}")
+        echo(f"Study {study['study_instance_uid']}")
         print_explanation(study)
     if found.others or found.repeated:
-        typer.echo(
-            f"Passed over: {found.others} files that are no DICOM image of a study, {found.repeated} repeated."
-        )
+        echo(f"Passed over: {found.others} files that are no DICOM image of a study, {found.repeated} repeated.")

@@ -64,6 +64,9 @@ class Services(Protocol):
     def admit(self, request: AssociateRequest, address: str) -> Rejection | None:
         """None when the peer may come in."""
 
+    def refused(self, address: str, why: str) -> None:
+        """A peer sent something else than a request for an association, or one that cannot be read or answered."""
+
     def agree(self, request: AssociateRequest) -> Agreement:
         """Negotiate."""
 
@@ -175,24 +178,35 @@ class Association:
 
     def _negotiate(self, deadline: float) -> bytes | None:
         """Take the request; None when the association stands, else what ends it."""
-        pdu_type, body = self._stream.read(deadline, max(deadline - time.monotonic(), 0))
-        if pdu_type == pdu.ABORT:
-            return b""
-        if pdu_type != pdu.ASSOCIATE_RQ:
-            raise ProtocolError(AbortReason.UNEXPECTED_PDU, "no A-ASSOCIATE-RQ")
         try:
-            request = read_request(bytes(body))
-        except ValueError as error:
-            raise ProtocolError(AbortReason.INVALID_PARAMETER, str(error)) from error
+            request = self._read_request(deadline)
+        except ProtocolError as error:
+            self._services.refused(self._address, error.detail)
+            raise
+        if request is None:
+            return b""
         rejection = self._services.admit(request, self._address)
         if rejection is None:
             return self._accept(request)
         return self._rejected(rejection, request)
 
+    def _read_request(self, deadline: float) -> AssociateRequest | None:
+        """The request; None where the peer thinks better of it."""
+        pdu_type, body = self._stream.read(deadline, max(deadline - time.monotonic(), 0))
+        if pdu_type == pdu.ABORT:
+            return None
+        if pdu_type != pdu.ASSOCIATE_RQ:
+            raise ProtocolError(AbortReason.UNEXPECTED_PDU, "no A-ASSOCIATE-RQ")
+        try:
+            return read_request(bytes(body))
+        except ValueError as error:
+            raise ProtocolError(AbortReason.INVALID_PARAMETER, str(error)) from error
+
     def _accept(self, request: AssociateRequest) -> bytes | None:
         try:
             agreement = self._services.agree(request)
         except ValueError as error:
+            self._services.refused(self._address, str(error))
             raise ProtocolError(AbortReason.INVALID_PARAMETER, str(error)) from error
         who = self._services.opened(self, request, self._address)
         if isinstance(who, Rejection):

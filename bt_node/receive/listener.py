@@ -153,6 +153,10 @@ class Listener:
             self._refused(request.calling, address, rejection.detail)
         return rejection
 
+    def refused(self, address: str, why: str) -> None:
+        """A peer sent something else than a request for an association, or one that cannot be read or answered."""
+        self._refused("", address, why)
+
     def agree(self, request: AssociateRequest) -> Agreement:
         """Negotiate."""
         return agree(request, self._contexts, self._settings.max_pdu_bytes)

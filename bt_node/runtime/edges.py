@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import traceback
 
 from bt_node.domain.errors import BtNodeError
+from bt_node.runtime.logs import place_of
 
 
 def log_error(logger: logging.Logger, what: str, error: BaseException) -> None:
@@ -17,5 +17,4 @@ def log_error(logger: logging.Logger, what: str, error: BaseException) -> None:
     if isinstance(error, BtNodeError):
         logger.error("%s: %s [%s]", what, error, error.code)
         return
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("%s: unexpected %s at\n%s", what, type(error).__name__, frames)
+    logger.error("%s: unexpected %s at %s", what, type(error).__name__, place_of(error))

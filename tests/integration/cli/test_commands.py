@@ -10,10 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pydicom
 import pytest
+from dicom_builder import ramp_volume, write_series
 from node_bench import Bench
+from pydicom.dataelem import DataElement
 from typer.testing import CliRunner
 
+from bt_node.cli.context import echo, print_json, print_table
 from bt_node.cli.main import app
 from bt_node.domain.states import JobState
 from bt_node.jobs import RunRecord
@@ -219,3 +223,35 @@ def test_the_command_line_does_not_search_for_plug_ins_of_pydantic(monkeypatch: 
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stdout.splitlines()[-1] == "__all__"
+
+
+@pytest.mark.parametrize("command", ["explain", "send"])
+def test_a_command_that_reads_dicom_repeats_no_header_text(tmp_path: Path, command: str) -> None:
+    for path in write_series(tmp_path / "series", ramp_volume()):
+        ds = pydicom.dcmread(path)
+        ds["SpecificCharacterSet"]._value = "Doe^Jane"
+        ds.add(DataElement("FrameOfReferenceUID", "UI", "Doe^Jane", validation_mode=pydicom.config.IGNORE))
+        ds.save_as(path)
+    if command == "explain":
+        done = bt_node("series", "explain", str(tmp_path / "series"))
+        assert done.returncode == 0
+    else:
+        done = bt_node("send", str(tmp_path / "series"), "--port", "1")
+    assert "Doe" not in done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) < 12  # no line for each slice
+
+
+def test_an_error_that_nobody_foresaw_leaves_its_place_and_no_value() -> None:
+    code = "import bt_node.cli.main as m\ndef app(): int('Doe^Jane\\x1b[2J')\nm.app = app\nm.main()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ValueError" in done.stderr
+    assert "Doe" not in done.stderr
+
+
+def test_what_came_from_outside_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "1.2\x1b[2J\x9b\u202e\x7f\u2028"
+    echo(evil)
+    print_json({"uid": evil})
+    print_table(evil, ["uid"], [[evil]])
+    assert capsys.readouterr().out.replace("\n", "").isprintable()

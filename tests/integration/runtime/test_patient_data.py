@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pydicom
 import pytest
+from node_log import node_log
 from postgres import PostgresServer, postgres
 from sqlalchemy import select
 from tiny_models import bright_parts_segmenter, fixed_classifier
@@ -30,7 +30,6 @@ from bt_node.runtime.alerts import RefusalAlerts
 from bt_node.runtime.examining import build_examiner
 from bt_node.runtime.housekeeping import Housekeeper
 from bt_node.runtime.listener import listener_settings
-from bt_node.runtime.logs import _QUIET, set_up_logging
 from bt_node.runtime.runner import StudyRunner
 from bt_node.runtime.site_key import site_key
 from bt_node.runtime.travel import Trips, node_identity
@@ -156,20 +155,10 @@ level = "DEBUG"
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[Callable[[], str]]:
+def log() -> Iterator[Callable[[], str]]:
     """Everything that a service manager would keep of standard error, at DEBUG."""
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    libraries = {name: logging.getLogger(name).level for name in (*_QUIET, "py.warnings")}
-    set_up_logging("DEBUG")
-    handler = logging.FileHandler(tmp_path / "node.log")
-    root.addHandler(handler)
-    yield (tmp_path / "node.log").read_text
-    handler.close()
-    root.handlers[:], root.level = before, level
-    logging.captureWarnings(False)
-    for name, its_level in libraries.items():
-        logging.getLogger(name).setLevel(its_level)
+    with node_log("DEBUG") as written:
+        yield written
 
 
 def told(text: str) -> list[str]:
