@@ -21,6 +21,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
 from bench.trials.raw_peer import encoded
+from bt_node.deliver.association import request_when_awaited
 from bt_node.receive.listener import Listener
 from bt_node.receive.settings import AllowedSource, ListenerSettings
 from bt_node.receive.spool import Spool
@@ -156,7 +157,10 @@ def associate(
     for sop_class, syntaxes in contexts or [(uid.MRImageStorage, [uid.ExplicitVRLittleEndian])]:
         entity.add_requested_context(sop_class, list(syntaxes))
     answers: queue.Queue[Dataset] = queue.Queue()
-    handlers = [(evt.EVT_DIMSE_RECV, lambda event: answers.put(event.message.command_set))]
+    handlers = [
+        (evt.EVT_DIMSE_RECV, lambda event: answers.put(event.message.command_set)),
+        (evt.EVT_CONN_OPEN, lambda event: request_when_awaited(event, 10)),
+    ]
     association = entity.associate("127.0.0.1", port, ae_title=called, evt_handlers=handlers)
     association.answers = answers
     return association

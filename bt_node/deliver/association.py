@@ -61,6 +61,7 @@ def associate(
         _limit_blocking(event, timeout_s)
         _leave_in_time(event.assoc, timeout_s)
         _set_option(event, "TCP_NODELAY")  # a small last fragment must not wait for the peer's acknowledgement
+        request_when_awaited(event, timeout_s)
 
     handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_OPEN, on_open), (evt.EVT_DATA_SENT, _acknowledge_at_once)]
     if on_event_report is not None:
@@ -80,6 +81,26 @@ def associate(
     finally:
         if association.is_established:
             association.release()
+
+
+def request_when_awaited(event: evt.Event, timeout_s: float) -> None:
+    """Send the association's request only when the caller waits for its answer; to be called at EVT_CONN_OPEN.
+
+    pynetdicom 3.0.4 connects, sends and receives in one thread; the caller's thread, once it is told of the
+    connection, asks whether it is still there and only then for the answer. A peer that rejects at once is faster now
+    and then: the connection is closed by then, the caller aborts "for want of a connection", and the A-ASSOCIATE-RJ
+    that came is never read.
+    """
+    dul, awaited = event.assoc.dul, threading.Event()
+    receive = dul.receive_pdu
+
+    def receive_pdu(wait: bool = False, timeout: float | None = None) -> object:
+        awaited.set()
+        return receive(wait, timeout)
+
+    setattr(dul, "receive_pdu", receive_pdu)  # noqa: B010 - one instance, not the class
+    dul.socket._ready.set()  # noqa: SLF001 - what tells the caller of the connection; the library sets it after this
+    awaited.wait(timeout_s)
 
 
 def _keep_answers_for_the_sender(association: Association) -> None:

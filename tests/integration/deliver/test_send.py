@@ -22,6 +22,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 from pynetdicom.presentation import build_context
+from pynetdicom.transport import AssociationSocket
 
 from bt_node.deliver.association import _receive, associate
 from bt_node.deliver.folder import find_files, send_folder
@@ -136,6 +137,31 @@ def test_a_refused_association_says_that_the_peer_does_not_know_us(
     outcomes = send(fake_peer, ME, [make_file(1), make_file(2)])
     assert {o.detail for o in outcomes} == {"no association: refused: calling AE title not recognised (permanent)"}
     assert not any(o.delivered or o.permanent for o in outcomes)
+
+
+class SlowToNotice(threading.Event):
+    """What wakes the caller of `associate`: it takes its time, as on a busy machine; the library goes on."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        woken = super().wait(timeout)
+        time.sleep(0.3)
+        return woken
+
+
+def test_a_rejection_that_comes_before_the_caller_looks_is_not_lost(
+    pacs: FakePacs, fake_peer: Peer, make_file: MakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = AssociationSocket.__init__
+
+    def open_slowly(self: AssociationSocket, *arguments: object, **named: object) -> None:
+        opened(self, *arguments, **named)
+        if not self._ready.is_set():  # ours, not the one that the fake PACS accepted
+            self._ready = SlowToNotice()
+
+    monkeypatch.setattr(AssociationSocket, "__init__", open_slowly)
+    pacs.faults = Faults(refuse_association=True)
+    (outcome,) = send(fake_peer, ME, [make_file(1)])
+    assert outcome.detail == "no association: refused: calling AE title not recognised (permanent)"
 
 
 def test_nobody_listening_is_connection_refused(make_file: MakeFile) -> None:
