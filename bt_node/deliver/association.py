@@ -91,7 +91,7 @@ def request_when_awaited(event: evt.Event, timeout_s: float) -> None:
     and then: the connection is closed by then, the caller aborts "for want of a connection", and the A-ASSOCIATE-RJ
     that came is never read.
     """
-    dul, awaited = event.assoc.dul, threading.Event()
+    dul, transport, awaited = event.assoc.dul, event.assoc.dul.socket, threading.Event()
     receive = dul.receive_pdu
 
     def receive_pdu(wait: bool = False, timeout: float | None = None) -> object:
@@ -99,8 +99,9 @@ def request_when_awaited(event: evt.Event, timeout_s: float) -> None:
         return receive(wait, timeout)
 
     setattr(dul, "receive_pdu", receive_pdu)  # noqa: B010 - one instance, not the class
-    dul.socket._ready.set()  # noqa: SLF001 - what tells the caller of the connection; the library sets it after this
-    awaited.wait(timeout_s)
+    if transport is not None:
+        transport._ready.set()  # noqa: SLF001 - what tells the caller of the connection; the library sets it after this
+        awaited.wait(timeout_s)
 
 
 def _keep_answers_for_the_sender(association: Association) -> None:
