@@ -355,6 +355,7 @@ class Schedule(_Table):
     retry_pause_seconds: Seconds = 60
     stage_timeout_minutes: Annotated[float, Field(gt=0)] = 30
     reconcile_minutes: Annotated[float, Field(gt=0)] = 10
+    scrub_mib_per_minute: Annotated[float, Field(ge=0)] = 60
 
     @model_validator(mode="after")
     def _one_timetable(self) -> Schedule:

@@ -12,6 +12,7 @@ import pytest
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.domain.result import EncodedObject, ResultKind
 from bt_node.jobs import JobBook, open_book, upgrade_schema
+from bt_node.receive.part10 import encode_file_meta
 from bt_node.receive.spool import Spool, instance_path
 
 STUDY = "1.2.3"
@@ -28,7 +29,8 @@ class Bench:
     def receive(self, number: int = 1, study: str = STUDY, **changes: object) -> ReceivedInstance:
         content = f"instance {number}".encode()
         path = instance_path(study, f"{study}.1", f"{study}.1.{number}")
-        self.spool.write(path, [content])
+        meta = encode_file_meta("1.2.840.10008.5.1.4.1.1.4", f"{study}.1.{number}", "1.2.840.10008.1.2.1")
+        self.spool.write(path, [meta, content], replace=True)
         facts = {
             "sop_instance_uid": f"{study}.1.{number}",
             "sop_class_uid": "1.2.840.10008.5.1.4.1.1.4",

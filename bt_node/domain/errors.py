@@ -397,6 +397,25 @@ class FilesLostError(Hold):
         )
 
 
+class FilesDamagedError(Hold):
+    """Received images in the spool are not what was received. Sent again they are mended, and the study goes on.
+
+    Attributes:
+        damaged: SOPInstanceUIDs, sorted.
+    """
+
+    code = "files-damaged"
+
+    def __init__(self, damaged: Sequence[str], of: int) -> None:
+        self.damaged = tuple(sorted(damaged))
+        more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""  # noqa: PLR2004 - as above
+        super().__init__(
+            f"{len(damaged)} of {of} instances in the spool are not what was received: "
+            f"{', '.join(self.damaged[:3])}{more}.",
+            remedy="Send the study again; it then goes on by itself. And look at the disk.",
+        )
+
+
 class OutletError(Alarm):
     """A file that a destination needs (a token, a certificate) cannot be used; what is in it is never shown."""
 

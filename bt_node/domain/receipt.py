@@ -45,8 +45,10 @@ class HeldInstance:
     Attributes:
         path: POSIX path relative to the spool root.
         digest: SHA-256 (hex) of the data set, file meta excluded.
+        transfer_syntax_uid: of the data set; the file must say so, too.
     """
 
     sop_class_uid: str
     path: str
     digest: str
+    transfer_syntax_uid: str

@@ -22,6 +22,7 @@ from bt_node.jobs.values import (
     HeldLease,
     JobSummary,
     Json,
+    RecordedFile,
     RunRecord,
     StoredResult,
     WaitingResult,
@@ -60,13 +61,8 @@ class JobBook(DeliveryBook):
 
     # ------------------------------------------------------------ listener
 
-    def known_digest(self, sop_instance_uid: str) -> str | None:
-        """Digest of the data set that we hold under this UID, or None."""
-        with self._database.read() as tx:
-            return receipts.known_digest(tx, sop_instance_uid)
-
     def held_instances(self, sop_instance_uids: Collection[str]) -> dict[str, HeldInstance]:
-        """Those of the instances that are recorded, by their UID: SOP class, path in the spool, digest."""
+        """Those of the instances that are recorded, by their UID: SOP class, path in the spool, digest, syntax."""
         with self._database.read() as tx:
             return receipts.held_instances(tx, sop_instance_uids)
 
@@ -212,8 +208,23 @@ class JobBook(DeliveryBook):
         with self._database.read() as tx:
             return safekeeping.jobs_that_need_files(tx)
 
+    def input_files(self, job_id: int) -> dict[str, HeldInstance]:
+        """What is recorded of each instance of a job, by SOPInstanceUID."""
+        with self._database.read() as tx:
+            return safekeeping.input_files(tx, job_id)
+
+    def recorded_after(self, number: int, limit: int) -> list[RecordedFile]:
+        """Files of received instances in the order that they were recorded in, from behind one's number."""
+        with self._database.read() as tx:
+            return safekeeping.recorded_after(tx, number, limit)
+
+    def last_recorded(self) -> int:
+        """The greatest number that `recorded_after` knows; 0 where it knows none."""
+        with self._database.read() as tx:
+            return safekeeping.last_recorded(tx)
+
     def files_are_back(self, job_id: int) -> bool:
-        """HELD -> READY for a job that was held because files were lost, now that all are there again."""
+        """HELD -> READY for a job that was held because files were lost or damaged, now that all are there again."""
         with self._database.write() as tx:
             return safekeeping.files_are_back(tx, job_id)
 

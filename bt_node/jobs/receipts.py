@@ -56,6 +56,9 @@ _KEEP_OPEN = text(
     " SET seen_at = excluded.seen_at, instances = open_associations.instances + 1"
 )
 
+# The columns of HeldInstance.
+HELD = (instances.c.sop_class_uid, instances.c.path, instances.c.digest, instances.c.transfer_syntax_uid)
+
 
 @cache
 def _driver_text(statement: TextClause, dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
@@ -100,16 +103,9 @@ def _cursor(tx: Transaction) -> Iterator[_Cursor]:
         cursor.close()
 
 
-def known_digest(tx: Transaction, sop_instance_uid: str) -> str | None:
-    """Digest of the instance under this UID, if we have it."""
-    with _cursor(tx) as cursor:
-        digest: str | None = cursor.value(_DIGEST, uid=sop_instance_uid)
-    return digest
-
-
 def held_instances(tx: Transaction, sop_instance_uids: Collection[str]) -> dict[str, HeldInstance]:
     """What is recorded of these instances, by their UID."""
-    columns = (instances.c.sop_instance_uid, instances.c.sop_class_uid, instances.c.path, instances.c.digest)
+    columns = (instances.c.sop_instance_uid, *HELD)
     wanted, held = list(sop_instance_uids), dict[str, HeldInstance]()
     for start in range(0, len(wanted), _ASKED_AT_ONCE):
         some = instances.c.sop_instance_uid.in_(wanted[start : start + _ASKED_AT_ONCE])

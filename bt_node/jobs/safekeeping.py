@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 
+from bt_node.domain.receipt import HeldInstance
 from bt_node.domain.states import DeliveryState, JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.moves import locked, move
 from bt_node.jobs.outbox import settle
+from bt_node.jobs.receipts import HELD
 from bt_node.jobs.review import RESULT_HELD
 from bt_node.jobs.tables import deliveries, instances, jobs, results
-from bt_node.jobs.values import WaitingResult
+from bt_node.jobs.values import RecordedFile, WaitingResult
 
 ACTOR = "reconciler"
-FILES_LOST = "files-lost"
+FILES_WANTED = ("files-lost", "files-damaged")
 RESULT_DAMAGED = "result-damaged"
 
 _NAMED = 3  # UIDs in a reason; the others are counted
@@ -43,14 +45,32 @@ def jobs_that_need_files(tx: Transaction) -> list[tuple[int, JobState, str]]:
 
 
 def files_are_back(tx: Transaction, job_id: int) -> bool:
-    """HELD for lost files -> READY, because all of them are in the spool again; False when it has moved since."""
+    """HELD for want of files -> READY, because all of them are in the spool again; False when it has moved since."""
     job = locked(tx, job_id)
-    if job.state != JobState.HELD or job.code != FILES_LOST:
+    if job.state != JobState.HELD or job.code not in FILES_WANTED:
         return False
     anew: dict[str, Any] = {"attempts": 0, "not_before": None, "stage": ""}
-    reason = "the images that were lost from the spool are there again"
+    reason = "the images that were lost or damaged are in the spool again"
     move(tx, job_id, JobState.HELD, JobState.READY, actor=ACTOR, reason=reason, **anew)
     return True
+
+
+def input_files(tx: Transaction, job_id: int) -> dict[str, HeldInstance]:
+    """What is recorded of each instance of a job, by SOPInstanceUID."""
+    rows = tx.execute(select(instances.c.sop_instance_uid, *HELD).where(instances.c.job_id == job_id)).all()
+    return {uid: HeldInstance(*facts) for uid, *facts in rows}
+
+
+def recorded_after(tx: Transaction, number: int, limit: int) -> list[RecordedFile]:
+    """The next files in the order of their rows' numbers."""
+    columns = (instances.c.id, instances.c.job_id, instances.c.sop_instance_uid, instances.c.size_bytes, *HELD)
+    rows = select(*columns).where(instances.c.id > number).order_by(instances.c.id).limit(limit)
+    return [RecordedFile(row[0], row[1], row[2], row[3], HeldInstance(*row[4:])) for row in tx.execute(rows).all()]
+
+
+def last_recorded(tx: Transaction) -> int:
+    """The greatest row's number, 0 where there is none."""
+    return int(tx.execute(select(func.max(instances.c.id))).scalar_one() or 0)
 
 
 def waiting_results(tx: Transaction) -> list[WaitingResult]:

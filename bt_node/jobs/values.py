@@ -9,7 +9,7 @@ from typing import Any
 
 from bt_node.domain.completeness import KnownGaps
 from bt_node.domain.follow_up import Remembered
-from bt_node.domain.receipt import ReceivedInstance
+from bt_node.domain.receipt import HeldInstance, ReceivedInstance
 from bt_node.domain.result import EarlierReport, EncodedObject, ResultKind
 from bt_node.domain.role import Assigned, Role
 from bt_node.domain.states import JobState
@@ -134,6 +134,17 @@ class WaitingResult:
     sop_instance_uid: str
     path: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class RecordedFile:
+    """A received file by its row's number, which grows as files are recorded; `held` is what it must be."""
+
+    number: int
+    job_id: int
+    sop_instance_uid: str
+    size_bytes: int
+    held: HeldInstance
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Incoming:
         meta: bytes,
         *,
         check_space: Callable[[int], None],
-        put: Callable[[Path, int, str], None],
+        put: Callable[[Path, int, str, bool], None],
     ) -> None:
         self._check_space = check_space
         self._put = put
@@ -79,8 +79,8 @@ class Incoming:
             return bytes(self._head[:limit])
         return os.pread(self._descriptor, limit, self._data_offset)
 
-    def place(self, relative: str) -> None:
-        """Make it durable under its name.
+    def place(self, relative: str, *, replace: bool = False) -> None:
+        """Make it durable under its name; with `replace` in place of a file that is there.
 
         Raises:
             FileExistsError: another process has just stored a file of this name; this one is still here.
@@ -88,7 +88,7 @@ class Incoming:
         """
         try:
             self._check_space(0)
-            self._put(self._temporary, self._descriptor, relative)
+            self._put(self._temporary, self._descriptor, relative, replace)
         except FileExistsError:
             raise
         except OSError as error:

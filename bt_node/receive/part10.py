@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import struct
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from pydicom.filereader import read_file_meta_info
@@ -86,6 +88,39 @@ class StoredFile:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
         return digest.hexdigest()
+
+
+class Kept(Enum):
+    """What became of a file that was received."""
+
+    SOUND = "sound"
+    GONE = "gone"
+    DAMAGED = "damaged"
+
+
+def look_at(path: Path, digest: str, transfer_syntax_uid: str) -> Kept:
+    """Read a file of the spool, and say whether it still is what was received.
+
+    Args:
+        path: of the file.
+        digest: SHA-256 (hex) of its data set as it was received.
+        transfer_syntax_uid: that of the data set; the digest does not cover the file's own word for it.
+
+    Raises:
+        OSError: it cannot be read now, which says nothing of it.
+    """
+    try:
+        stored = read_stored_file(path)
+        sound = stored.transfer_syntax_uid == transfer_syntax_uid and stored.digest() == digest
+    except (FileNotFoundError, NotADirectoryError):
+        return Kept.GONE
+    except OSError as error:
+        if error.errno == errno.EIO:  # the disk has lost it
+            return Kept.DAMAGED
+        raise
+    except Exception:  # noqa: BLE001 - pydicom raises anything for meta information that is none
+        return Kept.DAMAGED
+    return Kept.SOUND if sound else Kept.DAMAGED
 
 
 def read_stored_file(path: Path) -> StoredFile:

@@ -15,9 +15,6 @@ class ReceiptBook(Protocol):
     tests/contract/receipt_book.py holds the tests that any implementation must pass.
     """
 
-    def known_digest(self, sop_instance_uid: str) -> str | None:
-        """SHA-256 (hex) under which the instance was recorded, or None."""
-
     def study_paths(self, study_instance_uid: str) -> set[str]:
         """Paths below the spool's root of all instances that are recorded for a study."""
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bt_node.receive.part10 import read_stored_file
+from bt_node.domain.receipt import HeldInstance
+from bt_node.receive.part10 import Kept, look_at
 from bt_node.receive.ports import ReceiptBook
 from bt_node.receive.references import Reference, References
 from bt_node.receive.spool import COMMITMENTS, Spool
@@ -80,7 +81,7 @@ class Promises:
         for sop_class, instance in promise.referenced:
             row = held.get(instance)
             if row is not None and row.path not in lies_there:
-                lies_there[row.path] = self._lies_there(row.path, row.digest)
+                lies_there[row.path] = self._lies_there(row)
             if row is None or not lies_there[row.path]:
                 failed.append((sop_class, instance, _NO_SUCH_INSTANCE))
             elif row.sop_class_uid != sop_class:
@@ -89,10 +90,10 @@ class Promises:
                 kept.append((sop_class, instance))
         return References(promise.transaction_uid, tuple(kept), tuple(failed))
 
-    def _lies_there(self, path: str, digest: str) -> bool:
+    def _lies_there(self, row: HeldInstance) -> bool:
         try:
-            return read_stored_file(self._spool.absolute(path)).digest() == digest
-        except (OSError, ValueError):
+            return look_at(self._spool.absolute(row.path), row.digest, row.transfer_syntax_uid) is Kept.SOUND
+        except OSError:
             return False
 
 

@@ -221,16 +221,17 @@ class Spool:
         if free < wanted:
             raise SpoolFullError(free, wanted)
 
-    def _place_in_folder(self, temporary: Path, descriptor: int, relative: str) -> None:
+    def _place_in_folder(self, temporary: Path, descriptor: int, relative: str, replace: bool) -> None:
         target = self.absolute(relative)
+        move = replace_file if replace else place
         self._make_durable_folder(target.parent)
         os.fsync(descriptor)
         try:
-            place(temporary, target)
+            move(temporary, target)
         except FileNotFoundError:  # retention removed the emptied folder since we made it
             self._forget_folders()
             self._make_durable_folder(target.parent)
-            place(temporary, target)
+            move(temporary, target)
         sync_folder(target.parent)
 
     def _write_durably(self, target: Path, parts: Sequence[bytes], move: Callable[[Path, Path], None]) -> None:

@@ -11,14 +11,14 @@ import threading
 import traceback
 
 from bt_node.domain.errors import InstanceConflictError
-from bt_node.domain.receipt import ReceivedInstance, Refusal
+from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
 from bt_node.receive import statuses
 from bt_node.receive.answers import Answer
 from bt_node.receive.errors import DifferentObjectError, EncodingError, SpoolWriteError, StoreRefusedError
 from bt_node.receive.header import find_identity
 from bt_node.receive.incoming import Incoming
 from bt_node.receive.instance import StoreRequest, check_command, describe, identify, identity_of, instance_of
-from bt_node.receive.part10 import StoredFile, encode_file_meta, read_stored_file
+from bt_node.receive.part10 import Kept, StoredFile, encode_file_meta, look_at, read_stored_file
 from bt_node.receive.ports import ReceiptBook
 from bt_node.receive.recorder import GroupRecorder
 from bt_node.receive.sameness import Encoded, same_object
@@ -148,8 +148,8 @@ class StoreScp:
         """Store and record; False when the file that another one had stored before was not there at the end."""
         file = self._spool.absolute(instance.path)
         placed = not file.exists() and self._place(instance, incoming)
-        if not placed and self._ask_book(instance.sop_instance_uid) != instance.digest:
-            kept = self._as_kept(instance, incoming)
+        if not placed:
+            kept = self._kept(instance, incoming)
             if kept is None:
                 return False
             instance = kept
@@ -165,6 +165,44 @@ class StoreScp:
             self._record(instance, association)
         return placed or file.exists()
 
+    def _kept(self, instance: ReceivedInstance, incoming: Incoming) -> ReceivedInstance | None:
+        """The instance as it lies there, which is what came before; in place of a damaged file what came now.
+
+        None where the file is gone.
+        """
+        held = self._ask_book(instance.sop_instance_uid)
+        if held is None or held.path != instance.path:
+            return self._as_kept(instance, incoming)
+        match self._look_at(held):
+            case Kept.GONE:
+                return None
+            case Kept.DAMAGED:
+                self._replace_damaged(instance, held, incoming)
+                return instance
+        return instance if held.digest == instance.digest else self._as_kept(instance, incoming)
+
+    def _look_at(self, held: HeldInstance) -> Kept:
+        try:
+            return look_at(self._spool.absolute(held.path), held.digest, held.transfer_syntax_uid)
+        except OSError as error:
+            raise StoreRefusedError(statuses.OUT_OF_RESOURCES, "the kept file cannot be read") from error
+
+    def _replace_damaged(self, instance: ReceivedInstance, held: HeldInstance, incoming: Incoming) -> None:
+        """Put what came now in the place of a file that is not what was received; the row says what lies there.
+
+        A crash between the two leaves a file that differs from its row: it counts as damaged, and is replaced again.
+        """
+        self._replace(instance, incoming)
+        if (held.digest, held.transfer_syntax_uid) != (instance.digest, instance.transfer_syntax_uid):
+            self._replace_lost(instance)
+
+    def _replace(self, instance: ReceivedInstance, incoming: Incoming) -> None:
+        _log.warning("%s in the spool is not what was received; what is sent now takes its place", instance.path)
+        try:
+            incoming.place(instance.path, replace=True)
+        except SpoolWriteError as error:
+            raise _spool_refused(error) from error
+
     def _as_kept(self, instance: ReceivedInstance, incoming: Incoming) -> ReceivedInstance | None:
         """The instance as its file has it, if that is the object of the request; None where the file is gone.
 
@@ -178,8 +216,11 @@ class StoreScp:
                 return kept
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EncodingError) as error:
+        except OSError as error:
             raise StoreRefusedError(statuses.OUT_OF_RESOURCES, "the kept file cannot be read") from error
+        except (ValueError, EncodingError):  # no object at all: nobody was told that it is kept
+            self._replace(instance, incoming)
+            return instance
         raise DifferentObjectError
 
     def _same(self, stored: StoredFile, instance: ReceivedInstance, incoming: Incoming) -> bool:
@@ -191,9 +232,9 @@ class StoreScp:
                 Encoded(incoming.head(incoming.size_bytes), instance.transfer_syntax_uid),
             )
 
-    def _ask_book(self, sop_instance_uid: str) -> str | None:
+    def _ask_book(self, sop_instance_uid: str) -> HeldInstance | None:
         try:
-            return self._book.known_digest(sop_instance_uid)
+            return self._book.held_instances([sop_instance_uid]).get(sop_instance_uid)
         except Exception as error:
             raise _book_unavailable(error) from error
 

@@ -14,6 +14,7 @@ from bt_node.receive.spool import Spool
 from bt_node.runtime.edges import log_error
 from bt_node.runtime.lease_watch import LeaseWatch
 from bt_node.runtime.reconciler import Reconciler
+from bt_node.runtime.scrub import Scrubber
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class Housekeeper:
     def __init__(self, book: JobBook, spool: Spool, config: Config, examiner: Examiner) -> None:
         self._book, self._spool, self._config, self._examiner = book, spool, config, examiner
         self._reconciler = Reconciler(book, spool)
+        self._scrubber = Scrubber(book, spool, config.schedule.scrub_mib_per_minute)
         self._watch = LeaseWatch(config.schedule.lease_seconds)
 
     def sweep(self) -> None:
@@ -47,6 +49,10 @@ class Housekeeper:
         """
         self._spool.require()
         self._reconciler.mend()
+
+    def scrub(self) -> None:
+        """Read some of the received files again, and name what is not what was received."""
+        self._scrubber.round()
 
     def complete(self) -> None:
         """Pass on the studies that are complete. Sources are asked here: a slow one holds up no other round."""

@@ -29,6 +29,7 @@ class Journey:
 
     Attributes:
         paths: file of every instance, by SOPInstanceUID.
+        received: what each file must still be, by SOPInstanceUID: digest (SHA-256) and transfer syntax UID.
         images: those that are images: a report on an unanswered study refers to them.
         attempt, max_attempts, pause_seconds: see `pipeline.verdicts.next_step`.
         explain: whether a study without an answer gets a report that says why.
@@ -42,6 +43,7 @@ class Journey:
     earlier_reports: tuple[EarlierReport, ...] = ()
     assigned: Mapping[Role, Assigned] = field(default_factory=dict)
     gaps: KnownGaps = field(default_factory=KnownGaps)
+    received: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     max_attempts: int = 1
     pause_seconds: float = 0.0
     explain: bool = False

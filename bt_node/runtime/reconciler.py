@@ -5,6 +5,7 @@
 | half-written file of a dead writer | removed; a live one holds a lock |
 | received file without a row | gets its row, and its study goes on (`receive/reconcile.py`) |
 | row without its file | the study is HELD (`files-lost`) when a worker wants it, until all files are there again |
+| received file that changed | the same (`files-damaged`); who sends it again mends it; `scrub.py` looks for them |
 | result that waits to be sent, whose file is gone or changed | never sent: the study runs again and makes it again |
 | result file that no row names | removed: its run died before recording it, and the next run writes it anew |
 
@@ -20,9 +21,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from bt_node.domain.errors import FilesLostError
+from bt_node.domain.errors import FilesDamagedError, FilesLostError
+from bt_node.domain.receipt import HeldInstance
 from bt_node.domain.states import JobState
 from bt_node.jobs import JobBook
+from bt_node.receive.part10 import Kept, look_at
 from bt_node.receive.reconcile import Remembered, reconcile
 from bt_node.receive.spool import Spool
 from bt_node.runtime.clock import age_of_file_seconds
@@ -31,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 # A run stores its results seconds before it records them; what is this old and has no row is nobody's.
 _NOBODYS_AFTER_SECONDS = 3600.0
+_WANTS_FILES = (FilesLostError.code, FilesDamagedError.code)
 
 
 class Reconciler:
@@ -48,15 +52,18 @@ class Reconciler:
         self.remove_nobodys_results()
 
     def mend_inputs(self) -> None:
-        """Tell of lost images, and let a study go on whose lost images are there again."""
+        """Tell of lost images, and let a study go on whose lost or damaged images are there again."""
         for job_id, state, code in self._book.jobs_that_need_files():
-            waits = state is JobState.HELD and code == FilesLostError.code
-            paths = self._book.instance_paths(job_id)
-            lost = sum(not self._spool.absolute(path).is_file() for path in paths.values())
+            waits = state is JobState.HELD and code in _WANTS_FILES
+            files = self._book.input_files(job_id).values()
+            lost = sum(not self._spool.absolute(file.path).is_file() for file in files)
             if lost:
-                logger.error("job %d (%s): %d of %d instances are not in the spool", job_id, state, lost, len(paths))
-            elif waits and self._book.files_are_back(job_id):
-                logger.info("job %d: its lost images are in the spool again", job_id)
+                logger.error("job %d (%s): %d of %d instances are not in the spool", job_id, state, lost, len(files))
+            elif waits and all(self._is_sound(file) for file in files) and self._book.files_are_back(job_id):
+                logger.info("job %d: its lost or damaged images are in the spool again", job_id)
+
+    def _is_sound(self, file: HeldInstance) -> bool:
+        return look_at(self._spool.absolute(file.path), file.digest, file.transfer_syntax_uid) is Kept.SOUND
 
     def mend_results(self) -> None:
         """Run again what has a result to send whose file is not what was made."""

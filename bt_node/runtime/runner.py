@@ -100,6 +100,7 @@ class StudyRunner:
             attempt=job.attempt,
             analysed_at=job.analysed_at,
             paths={each.sop_instance_uid: self._spool.absolute(each.path) for each in job.instances},
+            received={each.sop_instance_uid: (each.digest, each.transfer_syntax_uid) for each in job.instances},
             images=tuple(each.sop_instance_uid for each in job.instances if each.is_image),
             earlier_reports=job.earlier_reports,
             assigned=job.assigned,

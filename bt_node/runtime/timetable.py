@@ -24,6 +24,7 @@ from bt_node.runtime.disk_guard import DiskGuard
 from bt_node.runtime.edges import log_error
 from bt_node.runtime.housekeeping import Housekeeper
 from bt_node.runtime.runner import StudyRunner
+from bt_node.runtime.scrub import ROUND_SECONDS
 from bt_node.runtime.window import is_open
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def build_timetable(
 
     `beat` is called while the timetable goes on.
     """
-    timetable = Timetable(threads=6 + len(couriers))
+    timetable = Timetable(threads=7 + len(couriers))
     times = config.schedule
     work = CronTrigger.from_crontab(times.cron) if times.cron else IntervalTrigger(seconds=times.claim_seconds)
     timetable.every(times.sweep_seconds, "sweep", housekeeper.sweep)
@@ -127,6 +128,8 @@ def build_timetable(
     timetable.every(_BEAT_SECONDS, "pulse", beat)
     # The first time at once: a crash may have been the reason for this start.
     timetable.every(times.reconcile_minutes * 60, "reconcile", housekeeper.mend, at_once=True)
+    if times.scrub_mib_per_minute:
+        timetable.every(ROUND_SECONDS, "scrub", housekeeper.scrub)
     for courier in couriers:
         timetable.every(times.deliver_seconds, f"deliver to {courier.name}", courier.deliver_due)
     timetable.wake(JobState.DELIVERING, *(f"deliver to {courier.name}" for courier in couriers))

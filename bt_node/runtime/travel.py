@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bt_node import __version__
 from bt_node.config import Config
-from bt_node.domain.errors import FilesLostError, Hold, LeaseLostError, Reject
+from bt_node.domain.errors import FilesDamagedError, FilesLostError, Hold, LeaseLostError, Reject
 from bt_node.domain.result import EncodedObject
 from bt_node.domain.study import Role
 from bt_node.encode.not_answered import Unanswered, encode_not_answered
@@ -24,6 +24,7 @@ from bt_node.pipeline.follow_up import Memory
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import Models, StudyFiles, TripOutcome, run_trip
 from bt_node.pipeline.verdicts import next_step
+from bt_node.receive.part10 import Kept, look_at
 from bt_node.runtime.edges import log_error
 from bt_node.runtime.journey import Arrival, Companion, Journey
 from bt_node.runtime.lease import WorkerStoppingError
@@ -109,9 +110,7 @@ class Trips:
 
     def _trip(self, journey: Journey, companion: Companion, record: TripRecord) -> TripOutcome:
         with record.stage("gather"):
-            lost = [uid for uid, path in journey.paths.items() if not path.is_file()]
-            if lost:
-                raise FilesLostError(lost, of=len(journey.paths))
+            _require_files(journey, companion)
             memory = Memory(self.key, companion.former, self.spool) if self.key is not None else None
             study = StudyFiles(
                 journey.paths, journey.analysed_at, journey.earlier_reports, journey.assigned, journey.gaps, memory
@@ -126,6 +125,8 @@ class Trips:
             max_attempts=journey.max_attempts,
             pause_seconds=journey.pause_seconds,
         )
+        if isinstance(error, FilesLostError | FilesDamagedError):  # the report would take the patient from the files
+            return Arrival(_facts(record), step=step)
         report = self._report(journey, error.message) if isinstance(error, Hold | Reject) else ()
         return Arrival(_facts(record), unanswered=report, step=step)
 
@@ -143,6 +144,27 @@ class Trips:
         except Exception as error:  # noqa: BLE001 - edge: whatever made the study unfit may break this too
             log_error(logger, f"job {journey.job_id}, report that it is not answered", error)
             return ()
+
+
+def _require_files(journey: Journey, companion: Companion) -> None:
+    """Every file of the study is what was received.
+
+    Raises:
+        FilesLostError: some are gone.
+        FilesDamagedError: some are something else now.
+    """
+    lost, damaged = [], []
+    for uid, path in journey.paths.items():
+        companion.check()
+        match look_at(path, *journey.received[uid]):
+            case Kept.GONE:
+                lost.append(uid)
+            case Kept.DAMAGED:
+                damaged.append(uid)
+    if lost:
+        raise FilesLostError(lost, of=len(journey.paths))
+    if damaged:
+        raise FilesDamagedError(damaged, of=len(journey.paths))
 
 
 def _facts(record: TripRecord) -> RunRecord:

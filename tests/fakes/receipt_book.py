@@ -23,11 +23,6 @@ class FakeReceiptBook:
         self.failing: Exception | None = None
         self._lock = threading.Lock()
 
-    def known_digest(self, sop_instance_uid: str) -> str | None:
-        with self._answering():
-            instance = self.instances.get(sop_instance_uid)
-            return instance.digest if instance else None
-
     def study_paths(self, study_instance_uid: str) -> set[str]:
         with self._answering():
             kept = self.instances.values()
@@ -78,7 +73,10 @@ class FakeReceiptBook:
     def held_instances(self, sop_instance_uids: Collection[str]) -> Mapping[str, HeldInstance]:
         with self._answering():
             found = {uid: self.instances[uid] for uid in sop_instance_uids if uid in self.instances}
-            return {uid: HeldInstance(one.sop_class_uid, one.path, one.digest) for uid, one in found.items()}
+            return {
+                uid: HeldInstance(one.sop_class_uid, one.path, one.digest, one.transfer_syntax_uid)
+                for uid, one in found.items()
+            }
 
     def commitment_reported(
         self,

@@ -135,7 +135,7 @@ def test_a_purged_job_keeps_its_story_and_loses_its_files(desk: Desk):
     assert len(view["results"]) == 2
     assert len(view["history"]) == 5
     assert desk.book.purge_candidates(30) == []
-    assert desk.book.known_digest("1.2.3.1.1") is None
+    assert desk.book.held_instances(["1.2.3.1.1"]) == {}
     with pytest.raises(InputsPurgedError, match="Send the study again"):
         desk.book.retry(job_id, "operator")
 

@@ -53,10 +53,10 @@ def test_a_frozen_server_is_given_up_and_taken_up_again(postgres: PostgresServer
             book.record_instance(received(STUDY, 2), "listener/1")
         time.sleep(1)
         with given_up_within(4):  # a new connection, which is not answered either
-            book.known_digest(received(STUDY, 2).sop_instance_uid)
+            book.held_instances([received(STUDY, 2).sop_instance_uid])
     time.sleep(1)
     book.record_instance(received(STUDY, 2), "listener/1")
-    assert book.known_digest(received(STUDY, 2).sop_instance_uid) is not None
+    assert book.held_instances([received(STUDY, 2).sop_instance_uid])
 
 
 def test_a_server_that_freezes_in_a_transaction_is_given_up(postgres: PostgresServer, book: JobBook, url: str):

@@ -13,7 +13,7 @@ from receive_cases import encoded as encoded_dataset
 from receive_cases import mr_slice
 
 from bt_node.config import Config, Storage
-from bt_node.domain.errors import FilesLostError
+from bt_node.domain.errors import FilesDamagedError, FilesLostError
 from bt_node.domain.result import SendOutcome
 from bt_node.domain.states import JobState
 from bt_node.jobs import ClaimedJob, RunRecord, StoredResult
@@ -93,6 +93,25 @@ def test_a_study_whose_files_are_lost_is_held_with_their_names_and_goes_on_when_
     reconciler.mend_inputs()
     assert state(bench, job_id) == (JobState.READY, "")
     assert len(claim(bench).instances) == 2
+
+
+def test_a_study_whose_files_are_damaged_goes_on_only_when_they_are_sound_again(
+    bench: Bench, reconciler: Reconciler
+) -> None:
+    damaged = bench.receive(2)
+    job_id = bench.make_ready()
+    file = bench.spool.absolute(damaged.path)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"x")
+    job = claim(bench)
+    error = FilesDamagedError([damaged.sop_instance_uid], of=2)
+    bench.book.finish(job.id, job.token, JobState.HELD, error.code, str(error), RunRecord())
+    reconciler.mend_inputs()
+    assert state(bench, job_id) == (JobState.HELD, "files-damaged")
+    assert damaged.sop_instance_uid in bench.book.view(job_id)["reason"]
+    bench.receive(2)  # sent again
+    reconciler.mend_inputs()
+    assert state(bench, job_id) == (JobState.READY, "")
 
 
 @pytest.mark.parametrize("damage", ["gone", "changed"])

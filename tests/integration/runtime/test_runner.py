@@ -16,6 +16,7 @@ from bt_node.encode.results import NodeIdentity
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import TripOutcome
 from bt_node.runtime import travel as module
+from bt_node.runtime.reconciler import Reconciler
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
 from bt_node.runtime.travel import Trips
 
@@ -58,6 +59,31 @@ def test_results_are_on_disk_and_in_the_outbox_when_the_job_is_delivering(bench:
     assert [(bench.spool.root / item.path).read_bytes() for item in due] == [b"bytes", b"bytes"]
     assert view["timings_s"].keys() >= {"gather", "segment", "store"}
     assert view["findings"]["volumes_ml"]["WT"] == 1.0
+
+
+@pytest.mark.parametrize("damage", [b"", b"other", None])
+def test_a_damaged_file_is_never_analysed_and_the_study_goes_on_when_it_is_sent_again(
+    bench: Bench, monkeypatch, damage: bytes | None
+) -> None:
+    damaged = bench.receive(2)
+    job = bench.make_ready()
+    file = bench.spool.absolute(damaged.path)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content) if damage is None else damage)
+    replace_trip(monkeypatch, successful_trip)
+    assert build(bench).run_next()
+    view = bench.book.view(job)
+    assert (view["state"], view["code"]) == (JobState.HELD, "files-damaged")
+    assert "1 of 2 instances in the spool are not what was received: 1.2.3.1.2." in view["reason"]
+    assert "Send the study again" in view["reason"]
+    reconciler = Reconciler(bench.book, bench.spool)
+    reconciler.mend()
+    assert not build(bench).run_next()
+    bench.receive(2)
+    reconciler.mend()
+    assert build(bench).run_next()
+    assert bench.book.view(job)["state"] == JobState.DELIVERING
 
 
 def test_without_a_destination_the_job_is_done(bench: Bench, monkeypatch) -> None:

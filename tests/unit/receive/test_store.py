@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import struct
 import time
@@ -379,3 +380,66 @@ def test_a_search_for_the_uids_among_millions_of_empty_elements_is_given_up_earl
         patched.setattr(header, "elements", counted)
         assert scp.answer(asked, "listener/1").status == 0xC000
     assert seen < 800_000  # two looks for the store, two for the note
+
+
+DAMAGE = {
+    "a bit of the pixels": lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+    "emptied": lambda _: b"",
+    "cut off": lambda content: content[: len(content) // 2],
+    "no preamble": lambda content: b"x" + content[1:],
+    "another transfer syntax": lambda content: content.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0", 1),
+    "meta information that is none": lambda content: content[:132] + bytes(100) + content[232:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+def test_a_damaged_file_is_replaced_by_what_is_sent_again(scp, spool, book, damage, syntax, caplog):
+    scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    file = spool.absolute(path)
+    damaged = DAMAGE[damage](file.read_bytes())
+    file.write_bytes(damaged)
+    again = request(syntax=syntax)
+    assert scp.answer(again, "listener/2").status == 0
+    assert files(spool) == [path]
+    assert file.read_bytes().endswith(again.data)
+    assert str(dcmread(file).file_meta.TransferSyntaxUID) == syntax
+    [recorded] = book.instances.values()
+    assert (recorded.digest, recorded.transfer_syntax_uid) == (hashlib.sha256(again.data).hexdigest(), syntax)
+    assert "is not what was received" in caplog.text
+    before = file.stat()
+    assert scp.answer(again, "listener/2").status == 0
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_damaged_file_that_nobody_recorded_is_replaced_too(scp, spool, book):
+    """A power cut between file and row, and a disk that lost what it had said was synced."""
+    scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    book.instances.clear()
+    spool.absolute(path).write_bytes(b"")
+    assert scp.answer(request(), "listener/1").status == 0
+    assert spool.absolute(path).read_bytes().endswith(request().data)
+    assert len(book.instances) == 1
+
+
+def test_a_crash_between_a_mended_file_and_its_row_is_mended_by_sending_it_again(scp, spool, book, monkeypatch):
+    class KilledError(BaseException):
+        pass
+
+    def dies(_):
+        raise KilledError
+
+    scp.answer(request(), "listener/1")
+    [path] = files(spool)
+    spool.absolute(path).write_bytes(b"")
+    implicit = request(syntax=uid.ImplicitVRLittleEndian)
+    monkeypatch.setattr(book, "replace_lost", dies)
+    with pytest.raises(KilledError):
+        scp.answer(implicit, "listener/1")
+    monkeypatch.undo()
+    assert scp.answer(request(), "listener/1").status == 0
+    [recorded] = book.instances.values()
+    assert spool.absolute(path).read_bytes().endswith(request().data)
+    assert recorded.transfer_syntax_uid == uid.ExplicitVRLittleEndian

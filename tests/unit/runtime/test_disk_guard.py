@@ -50,7 +50,7 @@ def test_the_worker_claims_nothing_while_the_disk_is_full(tmp_path: Path, free: 
             return False
 
     config = Config(storage=Storage(spool=tmp_path, min_free_mib=2048))
-    keeper = SimpleNamespace(sweep=None, complete=None, mend=None, retain=None)
+    keeper = SimpleNamespace(sweep=None, complete=None, mend=None, retain=None, scrub=None)
     work = build_timetable(config, Runner(), [], keeper).action("work")
     free[0] = 10
     work()
