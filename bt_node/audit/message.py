@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 from bt_node.audit import codes
 from bt_node.audit.codes import Code
 from bt_node.domain.audit import AuditEntry, AuditEvent, AuditRecord, Outcome
+from bt_node.domain.text import visible
 
 _IP_ADDRESS = "2"  # NetworkAccessPointTypeCode
 _APPLICATION_SERVER = "4"  # AuditSourceTypeCode
@@ -46,12 +47,21 @@ _KINDS = {
 def messages(entry: AuditEntry) -> list[str]:
     """The entry as XML texts of one line each; more than one where an association brought several studies."""
     studies = list(entry.record.studies) or [""]
-    return [ET.tostring(_message(entry, study), encoding="unicode") for study in studies]
+    return [ET.tostring(_printable(_message(entry, study)), encoding="unicode") for study in studies]
 
 
 def is_warning(entry: AuditEntry) -> bool:
     """Whether somebody should look at it soon."""
     return entry.record.outcome is not Outcome.SUCCESS
+
+
+def _printable(message: ET.Element) -> ET.Element:
+    """Escape what XML 1.0 (2.2) forbids and what would break the line: an entry may hold whatever somebody sent."""
+    for element in message.iter():
+        for name, value in element.items():
+            element.set(name, visible(value))
+        element.text = visible(element.text or "") or None
+    return message
 
 
 def _message(entry: AuditEntry, study: str) -> ET.Element:
@@ -161,7 +171,7 @@ def _object(message: ET.Element, id_type: Code, identifier: str, name: str, entr
 def _details(element: ET.Element, entry: AuditEntry) -> None:
     for name, value in (("entry", str(entry.number)), ("hash", entry.hash), ("detail", entry.record.detail)):
         if value:
-            encoded = base64.b64encode(value.encode()).decode("ascii")
+            encoded = base64.b64encode(value.encode(errors="backslashreplace")).decode("ascii")
             ET.SubElement(element, "ParticipantObjectDetail", type=name, value=encoded)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from bt_node.cli.context import echo, print_json, print_table, state_of
-from bt_node.cli.jobs import actor
+from bt_node.cli.person import actor
 
 if TYPE_CHECKING:  # the short commands must not pay for them
     from bt_node.domain.audit import AuditEntry

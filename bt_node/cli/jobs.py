@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any, Optional
 
 import typer
@@ -10,8 +9,10 @@ import typer
 from bt_node.cli.compared import print_follow_up
 from bt_node.cli.completeness import print_completeness
 from bt_node.cli.context import CliState, echo, print_json, print_table, state_of
+from bt_node.cli.person import actor
 from bt_node.domain.priority import Priority
 from bt_node.domain.states import JobState
+from bt_node.domain.text import visible
 
 app = typer.Typer(help="Show and steer jobs, one for each study.", no_args_is_help=True)
 
@@ -131,17 +132,12 @@ def reject(
     """End a HELD study without an answer: its result never leaves. Who, when and why stay in the history."""
     state = state_of(context)
     book = state.open_book()
-    moved = book.reject(book.view(job)["id"], actor(), reason, _destinations(state))
+    moved = book.reject(book.view(job)["id"], actor(), visible(reason), _destinations(state))
     _print_move(book.view(job), moved, as_json)
 
 
 def _destinations(state: CliState) -> tuple[str, ...]:
     return tuple(destination.name for destination in state.config.destinations)
-
-
-def actor() -> str:
-    """Who asked, for the history: the operator's account on this machine."""
-    return f"cli:{getpass.getuser()}"
 
 
 def _print_move(view: dict[str, Any], state: JobState, as_json: bool) -> None:

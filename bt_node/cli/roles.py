@@ -10,7 +10,8 @@ from bt_node.cli import jobs
 from bt_node.cli.completeness import print_completeness
 from bt_node.cli.context import CliState, echo, print_json, state_of
 from bt_node.cli.explained import print_explanation, print_image_check
-from bt_node.cli.jobs import JobArgument, JsonOption, actor
+from bt_node.cli.jobs import JobArgument, JsonOption
+from bt_node.cli.person import actor
 from bt_node.domain.errors import InputsPurgedError, SpoolFileMissingError
 
 if TYPE_CHECKING:  # numpy and pydicom are not for every command

@@ -101,3 +101,16 @@ def test_syslog_gets_each_entry_once_and_what_failed_is_sent_next_time(audit, be
 
 def test_a_wrong_receiver_is_refused(audit):
     assert audit("export", "--syslog", "http://x").exit_code == 2
+
+
+def test_whatever_stands_in_an_old_entry_the_export_is_well_formed(audit, bench: Bench, tmp_path: Path):
+    bench.book.retry(1, "cli:\x1b[2J\x01")
+    file = tmp_path / "trail.xml"
+    assert audit("export", "--output", str(file)).exit_code == 0
+    assert len([ET.fromstring(line) for line in file.read_text().splitlines()]) == 3
+
+
+def test_the_person_is_the_account_and_not_a_variable(audit, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOGNAME", "dr.innocent\x1b[2J")
+    audit("list")
+    assert "dr.innocent" not in audit("list", "--json").stdout

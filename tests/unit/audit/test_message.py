@@ -98,3 +98,16 @@ def test_what_failed_says_why_and_is_a_warning():
     assert message.find("EventIdentification/EventOutcomeDescription").text == "why <&>"
     assert is_warning(failed)
     assert not is_warning(entry(AuditEvent.SENT))
+
+
+EVIL = "".join(map(chr, (*range(0x20), 0x7F, 0x9B, 0x2028, 0x202E, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF, 0x1F600)))
+
+
+@pytest.mark.parametrize("event", list(AuditEvent))
+def test_a_message_is_well_formed_and_one_line_whatever_an_old_entry_holds(event: AuditEvent):
+    facts = {"studies": {f"1.2{EVIL}": 1}, "peer": EVIL, "address": EVIL, "detail": EVIL}
+    record = AuditRecord(event, f"cli:{EVIL}", outcome=Outcome.MINOR_FAILURE, **facts)
+    for text in messages(AuditEntry(7, 1_800_000_000.25, f"{EVIL}:4711", record, "ab" * 32)):
+        assert text.isprintable()
+        assert SCHEMA.validate(parsed(text)), SCHEMA.error_log
+        text.encode("utf-8")
