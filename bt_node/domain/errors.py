@@ -375,6 +375,19 @@ class ReadBackError(Alarm):
         super().__init__(f"{kind} was written and read back, but differs: {detail}")
 
 
+class SameUidError(Alarm):
+    """A result would stand under a UID that another content has already; nothing leaves."""
+
+    code = "same-uid"
+
+    def __init__(self, job_id: int, sop_instance_uid: str) -> None:
+        super().__init__(
+            f"Job {job_id}: result {sop_instance_uid} was made before with another content, and one UID never names "
+            "two objects.",
+            remedy="This is a mistake in the node: report it with the log of both runs.",
+        )
+
+
 class SpoolFileMissingError(Retry):
     """A file that the job book knows is not in the spool."""
 

@@ -186,16 +186,6 @@ class FollowUp:
         """How many lesions of the former study are lesions of this one."""
         return sum(1 for each in self.lesions if each.former_ml is not None and each.present_ml is not None)
 
-    @property
-    def identity(self) -> tuple[str, ...]:
-        """What the comparison adds to the identity of results: the former reports and which UIDs go on, no measure.
-
-        Two machines whose arithmetic differs in the last bit still make one and the same object.
-        """
-        reports = [each.sop_instance_uid for each in self.objects if each.kind is ResultKind.SR]
-        going_on = [f"{region.value}={uid}" for region, uid in sorted(self.tracking.items())]
-        return ("former", self.former_study_instance_uid, *reports, self.way.value, self.because, *going_on)
-
     def facts(self) -> dict[str, Any]:
         """The same as plain JSON, for the job book and for people."""
         return {

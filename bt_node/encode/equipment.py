@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 import highdicom as hd
 from pydicom.dataset import Dataset
+from pydicom.valuerep import VR
 
 from bt_node.domain.result import EncodedObject, ResultKind
 from bt_node.domain.tumour import Region, ReleaseIdentity
 from bt_node.encode import codes
 from bt_node.encode.request import EncodeRequest, NodeIdentity
-from bt_node.encode.uids import RunIdentity, release_uid
+from bt_node.encode.uids import PLACEHOLDERS, content_uids, release_uid
 from bt_node.encode.words import long_string, series_description
 
 # One block of series numbers for each kind, far from the scanner's own.
@@ -40,9 +43,9 @@ _NUMBERS_PER_PLACE = 10
 
 
 def common_attributes(
-    kind: ResultKind, request: EncodeRequest, identity: RunIdentity, when: datetime, place: Place = FIRST
+    kind: ResultKind, request: EncodeRequest, when: datetime, place: Place = FIRST
 ) -> dict[str, Any]:
-    """Keyword arguments that every highdicom constructor here takes: identity, equipment, time."""
+    """Keyword arguments that every highdicom constructor here takes: equipment, time, placeholders for UIDs."""
     description = series_description(
         kind, request.findings.cautions, whole_alone=request.outlined == (Region.WT,), sequence=place.sequence
     )
@@ -50,17 +53,15 @@ def common_attributes(
         "series_number": SERIES_NUMBERS[kind] + _NUMBERS_PER_PLACE * place.number,
         "series_description": description,
     }
-    return identifying_attributes(kind, request.node, identity, when) | own
+    return identifying_attributes(kind, request.node, when) | own
 
 
-def identifying_attributes(
-    kind: ResultKind, node: NodeIdentity, identity: RunIdentity, when: datetime
-) -> dict[str, Any]:
+def identifying_attributes(kind: ResultKind, node: NodeIdentity, when: datetime) -> dict[str, Any]:
     """The same without what depends on findings, but for the series description."""
     return {
-        "series_instance_uid": identity.uid("series", kind.value),
+        "series_instance_uid": PLACEHOLDERS["series"],
         "series_number": SERIES_NUMBERS[kind],
-        "sop_instance_uid": identity.uid("instance", kind.value),
+        "sop_instance_uid": PLACEHOLDERS["instance"],
         "instance_number": 1,
         "manufacturer": long_string(node.manufacturer),
         "manufacturer_model_name": long_string(node.model_name),
@@ -98,10 +99,11 @@ def wall_clock(analysed_at: datetime, patient: Dataset) -> datetime:
     return analysed_at.astimezone(timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes)))
 
 
-def finish(
-    dataset: Dataset, kind: ResultKind, patient: Dataset, when: datetime, identity: RunIdentity
-) -> EncodedObject:
-    """Replace everything random or of this moment by what is repeatable, and write the Part 10 file."""
+def finish(dataset: Dataset, kind: ResultKind, patient: Dataset, when: datetime) -> EncodedObject:
+    """Replace what is random or of this moment, write the Part 10 file, and name it after what it says.
+
+    `dataset` has its own UIDs afterwards, so that later objects can refer to it.
+    """
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = when.strftime("%Y%m%d"), when.strftime("%H%M%S")
     for keyword in ("SpecificCharacterSet", "TimezoneOffsetFromUTC"):
         if patient.get(keyword):
@@ -109,7 +111,8 @@ def finish(
     # highdicom adds itself as the last item, with the time of this moment.
     dataset.ContributingEquipmentSequence[-1].ContributionDateTime = when.strftime("%Y%m%d%H%M%S")
     if "DimensionOrganizationSequence" in dataset:
-        _repeatable_dimensions(dataset, identity.uid("dimensions", kind.value))
+        _one_organization(dataset, PLACEHOLDERS["dimensions"])
+    _rename(dataset, content_uids(_part_10(dataset)))
     return EncodedObject(
         kind=kind,
         sop_class_uid=str(dataset.SOPClassUID),
@@ -120,10 +123,18 @@ def finish(
     )
 
 
-def _repeatable_dimensions(dataset: Dataset, uid: str) -> None:
+def _one_organization(dataset: Dataset, uid: str) -> None:
+    """Replace the UID that highdicom draws by lot."""
     dataset.DimensionOrganizationSequence[0].DimensionOrganizationUID = uid
     for item in dataset.DimensionIndexSequence:
         item.DimensionOrganizationUID = uid
+
+
+def _rename(dataset: Dataset, names: Mapping[str, str]) -> None:
+    """Put each UID in the place of its placeholder, wherever that stands."""
+    for element in chain(dataset.file_meta, dataset.iterall()):
+        if element.VR == VR.UI and element.value in names:
+            element.value = names[element.value]
 
 
 def _part_10(dataset: Dataset) -> bytes:

@@ -20,6 +20,7 @@ from bt_node.domain.errors import SpoolFileMissingError
 from bt_node.domain.result import EarlierReport, EncodedObject, ResultKind
 from bt_node.domain.tumour import Region
 from bt_node.encode import codes
+from bt_node.encode.again import latest_or_next
 from bt_node.encode.equipment import finish, identifying_attributes, wall_clock
 from bt_node.encode.quiet import no_patient_text
 from bt_node.encode.readback import check_document
@@ -27,7 +28,7 @@ from bt_node.encode.report import MeasuredGroup, Report, Statement
 from bt_node.encode.request import NodeIdentity
 from bt_node.encode.source import patient_header
 from bt_node.encode.structured_report import concept, device_observer, previous_versions, qualitative_evaluations
-from bt_node.encode.uids import RunIdentity, instances_digest, tracking_uid
+from bt_node.encode.uids import tracking_uid
 from bt_node.encode.words import DISCLAIMER, NOT_ANSWERED_TITLE, REPLACES_EARLIER_REPORT, plain
 
 _EVIDENCE = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
@@ -53,7 +54,7 @@ class Unanswered:
 
 
 def encode_not_answered(unanswered: Unanswered) -> EncodedObject:
-    """Write the report; the same input and reason give the same bytes. It has been read back.
+    """Write the report; the same input and reason give the same bytes and UIDs. It has been read back.
 
     Raises:
         SpoolFileMissingError: not one of the files can be read.
@@ -70,29 +71,24 @@ def _encode(unanswered: Unanswered, evidence: Sequence[Dataset]) -> EncodedObjec
     kind = ResultKind.NOT_ANSWERED
     first = evidence[0]
     patient = patient_header(unanswered.paths[str(first.SOPInstanceUID)])
-    identity = RunIdentity(
-        study_instance_uid=str(first.StudyInstanceUID),
-        series_instance_uid=str(first.SeriesInstanceUID),
-        inputs=instances_digest((*unanswered.paths, unanswered.reason)),
-        releases=(),
-        node_version=unanswered.node.version,
-    )
     when = wall_clock(unanswered.analysed_at, patient)
-    report = _report(unanswered, identity)
-    document = _document(report, unanswered, [_with(patient, first), *evidence[1:]], identity, when)
-    encoded = finish(document, kind, patient, when, identity)
-    check_document(encoded, report, {str(header.SOPInstanceUID) for header in evidence})
-    return encoded
+
+    def with_predecessor(predecessor: EarlierReport | None) -> EncodedObject:
+        report = _report(unanswered, str(first.StudyInstanceUID), predecessor)
+        document = _document(report, unanswered, [_with(patient, first), *evidence[1:]], when)
+        encoded = finish(document, kind, patient, when)
+        check_document(encoded, report, {str(header.SOPInstanceUID) for header in evidence})
+        return encoded
+
+    return latest_or_next(unanswered.earlier_reports, with_predecessor)
 
 
-def _report(unanswered: Unanswered, identity: RunIdentity) -> Report:
-    own = identity.uid("instance", ResultKind.NOT_ANSWERED.value)
-    before = [report for report in unanswered.earlier_reports if report.sop_instance_uid != own]
-    replaced = (REPLACES_EARLIER_REPORT,) if before else ()
+def _report(unanswered: Unanswered, study_instance_uid: str, predecessor: EarlierReport | None) -> Report:
+    replaced = (REPLACES_EARLIER_REPORT,) if predecessor else ()
     said = (DISCLAIMER, f"NOT ANSWERED, because: {unanswered.reason}", *replaced)
     group = MeasuredGroup(
         label=Region.WT.value,
-        tracking_uid=tracking_uid(identity.study_instance_uid, Region.WT),
+        tracking_uid=tracking_uid(study_instance_uid, Region.WT),
         finding=codes.REGIONS[Region.WT].finding,
         segment=None,
         quantities=(),
@@ -101,13 +97,11 @@ def _report(unanswered: Unanswered, identity: RunIdentity) -> Report:
         groups=(group,),
         statements=(Statement(codes.NEOPLASM, codes.NOT_EVALUATED),),
         comments=tuple(plain(text) for text in said),
-        predecessor=before[-1] if before else None,
+        predecessor=predecessor,
     )
 
 
-def _document(
-    report: Report, unanswered: Unanswered, evidence: Sequence[Dataset], identity: RunIdentity, when: datetime
-) -> Dataset:
+def _document(report: Report, unanswered: Unanswered, evidence: Sequence[Dataset], when: datetime) -> Dataset:
     (group,) = report.groups
     content = sr.MeasurementReport(
         observation_context=device_observer(unanswered.node),
@@ -129,9 +123,9 @@ def _document(
         is_complete=True,
         is_final=False,
         is_verified=False,
-        previous_versions=previous_versions(report.predecessor, identity),
+        previous_versions=previous_versions(report.predecessor, str(evidence[0].StudyInstanceUID)),
         series_description=NOT_ANSWERED_TITLE,
-        **identifying_attributes(ResultKind.NOT_ANSWERED, unanswered.node, identity, when),
+        **identifying_attributes(ResultKind.NOT_ANSWERED, unanswered.node, when),
     )
 
 

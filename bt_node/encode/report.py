@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydicom.sr.coding import Code
@@ -14,7 +14,6 @@ from bt_node.encode import codes
 from bt_node.encode.comparison import compared_sizes, comparison_words, former_references
 from bt_node.encode.quantity import Quantity
 from bt_node.encode.request import EncodeRequest
-from bt_node.encode.uids import RunIdentity
 from bt_node.encode.words import REPLACES_EARLIER_REPORT, comments
 
 EXCLUSIVE = (Region.NCR, Region.ED, Region.ET)
@@ -29,6 +28,14 @@ class SegmentReference:
 
     sop_instance_uid: str
     number: int
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """What a report refers to: the study, and the SOPInstanceUIDs of the SEGs on the reference series."""
+
+    study_instance_uid: str
+    segs: Mapping[ResultKind, str]
 
 
 @dataclass(frozen=True)
@@ -71,17 +78,21 @@ def segments_of(kind: ResultKind, outlined: tuple[Region, ...]) -> tuple[Region,
     return tuple(region for region in wanted if region in outlined)
 
 
-def write_report(request: EncodeRequest, identity: RunIdentity, remarks: Sequence[str] = ()) -> Report:
-    """Decide what the report states; `remarks` are added to its comments.
+def write_report(
+    request: EncodeRequest,
+    outlines: Outlines,
+    remarks: Sequence[str] = (),
+    predecessor: EarlierReport | None = None,
+) -> Report:
+    """Decide what the report states; `remarks` are added to its comments, `predecessor` is what it replaces.
 
     TID 1411 and TID 1501 groups never stand together: validators take one template for all groups of a report.
     """
     outlined = request.outlined
     if outlined:
-        groups = tuple(_outlined_group(region, request, identity) for region in outlined)
+        groups = tuple(_outlined_group(region, request, outlines) for region in outlined)
     else:
-        groups = (_nothing_outlined(request, identity),)
-    predecessor = _predecessor(request.earlier_reports, identity)
+        groups = (_nothing_outlined(request, outlines.study_instance_uid),)
     replaced = () if predecessor is None else (REPLACES_EARLIER_REPORT,)
     return Report(
         groups,
@@ -92,23 +103,15 @@ def write_report(request: EncodeRequest, identity: RunIdentity, remarks: Sequenc
     )
 
 
-def _predecessor(earlier: Sequence[EarlierReport], identity: RunIdentity) -> EarlierReport | None:
-    """The report that this one replaces: the last before its own, which a repeated run finds in the book as well."""
-    own = identity.uid("instance", ResultKind.SR.value)
-    uids = [report.sop_instance_uid for report in earlier]
-    before = earlier[: uids.index(own)] if own in uids else earlier
-    return before[-1] if before else None
-
-
-def _outlined_group(region: Region, request: EncodeRequest, identity: RunIdentity) -> MeasuredGroup:
+def _outlined_group(region: Region, request: EncodeRequest, outlines: Outlines) -> MeasuredGroup:
     kind = ResultKind.SEG if region in EXCLUSIVE else ResultKind.SEG_DERIVED
     number = segments_of(kind, request.outlined).index(region) + 1
     findings = request.findings
     return MeasuredGroup(
         label=region.value,
-        tracking_uid=request.tracking_uid(identity.study_instance_uid, region),
+        tracking_uid=request.tracking_uid(outlines.study_instance_uid, region),
         finding=codes.REGIONS[region].finding,
-        segment=SegmentReference(identity.uid("instance", kind.value), number),
+        segment=SegmentReference(outlines.segs[kind], number),
         quantities=(
             *_sizes(findings.measurements[region], findings.segmenter),
             *compared_sizes(request.follow_up, region, findings.segmenter),
@@ -117,11 +120,11 @@ def _outlined_group(region: Region, request: EncodeRequest, identity: RunIdentit
     )
 
 
-def _nothing_outlined(request: EncodeRequest, identity: RunIdentity) -> MeasuredGroup:
+def _nothing_outlined(request: EncodeRequest, study_instance_uid: str) -> MeasuredGroup:
     findings = request.findings
     return MeasuredGroup(
         label=Region.WT.value,
-        tracking_uid=request.tracking_uid(identity.study_instance_uid, Region.WT),
+        tracking_uid=request.tracking_uid(study_instance_uid, Region.WT),
         finding=codes.REGIONS[Region.WT].finding,
         segment=None,
         quantities=(

@@ -60,10 +60,8 @@ class EncodeRequest:
             byte-identical. Dates and times in the objects are its wall-clock reading, unless the source names another
             offset (TimezoneOffsetFromUTC).
         node: who speaks.
-        decided: how it was decided what the images are, one entry for each role, and what else two analyses of the
-            same images with the same releases may differ in; part of the results' identity.
-        earlier_reports: reports on this study that may have reached an archive, oldest first. The last one before
-            this run's own is named as predecessor (PS3.3 C.17.2).
+        earlier_reports: reports on this study that may have reached an archive, oldest first. The latest is named as
+            predecessor (PS3.3 C.17.2), unless this one is the same again.
         further: outlines on other series, each of which becomes SEGs of its own; the report measures none of them.
         follow_up: the comparison with the same patient's former study, where there is one.
     """
@@ -75,7 +73,6 @@ class EncodeRequest:
     analysed_at: datetime
     node: NodeIdentity
     earlier_reports: tuple[EarlierReport, ...] = ()
-    decided: tuple[str, ...] = ()
     further: tuple[FurtherOutline, ...] = ()
     follow_up: FollowUp | None = None
 

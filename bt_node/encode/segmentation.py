@@ -17,7 +17,6 @@ from bt_node.encode.equipment import FIRST, Place, common_attributes, contributi
 from bt_node.encode.report import segments_of
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.source import FrameReference, SourceImages
-from bt_node.encode.uids import RunIdentity
 from bt_node.encode.words import long_string
 
 _CONTENT = {
@@ -31,7 +30,6 @@ def segmentation(
     kind: ResultKind,
     request: EncodeRequest,
     source: SourceImages,
-    identity: RunIdentity,
     when: datetime,
     place: Place = FIRST,
 ) -> Dataset:
@@ -45,13 +43,14 @@ def segmentation(
         pixel_array=segment_planes(request.labels, regions),
         segmentation_type="BINARY",
         segment_descriptions=[
-            _description(number, region, request, identity) for number, region in enumerate(regions, start=1)
+            _description(number, region, request, str(source.patient.StudyInstanceUID))
+            for number, region in enumerate(regions, start=1)
         ],
         content_label="BRAIN_TUMOUR",
         content_description=_WHOLE_ALONE if regions == (Region.WT,) else _CONTENT[kind],
         content_creator_name=f"{long_string(request.node.model_name)}^AI",
         contributing_equipment=[contributing_equipment(request.findings.segmenter, request, when)],
-        **common_attributes(kind, request, identity, when, place),
+        **common_attributes(kind, request, when, place),
     )
     dataset.BodyPartExamined = "BRAIN"
     if source.is_multiframe:
@@ -65,7 +64,7 @@ def segment_planes(labels: LabelMap, regions: tuple[Region, ...]) -> LabelArray:
 
 
 def _description(
-    number: int, region: Region, request: EncodeRequest, identity: RunIdentity
+    number: int, region: Region, request: EncodeRequest, study_instance_uid: str
 ) -> hd.seg.SegmentDescription:
     terms, release = codes.REGIONS[region], request.findings.segmenter
     algorithm = hd.AlgorithmIdentificationSequence(
@@ -82,7 +81,7 @@ def _description(
         segmented_property_type=terms.finding,
         algorithm_type="AUTOMATIC",
         algorithm_identification=algorithm,
-        tracking_uid=request.tracking_uid(identity.study_instance_uid, region),
+        tracking_uid=request.tracking_uid(study_instance_uid, region),
         tracking_id=region.value,
         anatomic_regions=[codes.BRAIN],
         display_color=hd.color.CIELabColor.from_rgb(*terms.colour),

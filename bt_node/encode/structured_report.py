@@ -20,7 +20,7 @@ from bt_node.encode.quantity import Quantity
 from bt_node.encode.report import MeasuredGroup, Report, SegmentReference
 from bt_node.encode.request import EncodeRequest, NodeIdentity
 from bt_node.encode.source import SourceImages
-from bt_node.encode.uids import RunIdentity, derived_uid, releases_of
+from bt_node.encode.uids import derived_uid, releases_of
 from bt_node.encode.words import plain
 
 _SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -31,14 +31,13 @@ def structured_report(
     request: EncodeRequest,
     source: SourceImages,
     segmentations: Sequence[Dataset],
-    identity: RunIdentity,
     when: datetime,
 ) -> Dataset:
     """The SR that says `report`, with all inputs and `segmentations` as evidence."""
     content = sr.MeasurementReport(
         observation_context=device_observer(request.node),
         procedure_reported=codes.MULTIPARAMETRIC_MRI,
-        imaging_measurements=[_group(group, identity) for group in report.groups],
+        imaging_measurements=[_group(group, str(source.patient.SeriesInstanceUID)) for group in report.groups],
         title=codes.ONCOLOGY_REPORT,
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(concept(codes.ENGLISH)),
         referenced_images=[_library_image(source)],
@@ -52,15 +51,15 @@ def structured_report(
         is_complete=True,
         is_final=False,
         is_verified=False,
-        previous_versions=previous_versions(report.predecessor, identity),
+        previous_versions=previous_versions(report.predecessor, str(source.patient.StudyInstanceUID)),
         contributing_equipment=[
             contributing_equipment(release, request, when) for release in releases_of(request.findings)
         ],
-        **common_attributes(ResultKind.SR, request, identity, when),
+        **common_attributes(ResultKind.SR, request, when),
     )
 
 
-def previous_versions(predecessor: EarlierReport | None, identity: RunIdentity) -> list[Dataset] | None:
+def previous_versions(predecessor: EarlierReport | None, study_instance_uid: str) -> list[Dataset] | None:
     """What highdicom reads of an earlier document, without the document itself."""
     if predecessor is None:
         return None
@@ -68,7 +67,7 @@ def previous_versions(predecessor: EarlierReport | None, identity: RunIdentity) 
     document.SOPClassUID = predecessor.sop_class_uid
     document.SOPInstanceUID = predecessor.sop_instance_uid
     document.SeriesInstanceUID = predecessor.series_instance_uid
-    document.StudyInstanceUID = identity.study_instance_uid
+    document.StudyInstanceUID = study_instance_uid
     return [document]
 
 
@@ -89,7 +88,7 @@ def device_observer(node: NodeIdentity) -> sr.ObservationContext:
     return sr.ObservationContext(observer_device_context=sr.ObserverContext(concept(codes.DEVICE), identifying))
 
 
-def _group(group: MeasuredGroup, identity: RunIdentity) -> Any:
+def _group(group: MeasuredGroup, source_series_uid: str) -> Any:
     common: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(uid=group.tracking_uid, identifier=group.label),
         "finding_type": group.finding,
@@ -98,16 +97,16 @@ def _group(group: MeasuredGroup, identity: RunIdentity) -> Any:
     }
     if group.segment is None:
         return sr.MeasurementsAndQualitativeEvaluations(**common)
-    reference = _referenced_segment(group.segment, identity)
+    reference = _referenced_segment(group.segment, source_series_uid)
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=reference, **common)
 
 
-def _referenced_segment(segment: SegmentReference, identity: RunIdentity) -> sr.ReferencedSegment:
+def _referenced_segment(segment: SegmentReference, source_series_uid: str) -> sr.ReferencedSegment:
     reference = sr.ReferencedSegment(
         sop_class_uid=_SEGMENTATION_STORAGE,
         sop_instance_uid=segment.sop_instance_uid,
         segment_number=segment.number,
-        source_series=sr.SourceSeriesForSegmentation(identity.series_instance_uid),
+        source_series=sr.SourceSeriesForSegmentation(source_series_uid),
     )
     # highdicom capitalises the meaning otherwise than PS3.16 does, and validators notice.
     reference[1].ConceptNameCodeSequence[0].CodeMeaning = codes.SOURCE_SERIES_FOR_SEGMENTATION.meaning

@@ -1,14 +1,17 @@
-"""Repeatable UIDs: the same input, models and node version give the same UIDs, anything else gives others.
+"""UIDs of results: the same content has the same UIDs, any other content has others.
 
 All are of the form 2.25.<128-bit number> (PS3.5 B.2), the number being the first half of a SHA-256 over what the UID
-stands for. Sending a result twice therefore gives the archive the same objects.
+stands for. What names a result object (its instance, its series, its dimensions) stands for the bytes of that object:
+it is written with placeholders first, and named after the digest of what was written. So nothing that reaches the
+bytes can be forgotten: not the outline, which differs with a processor's arithmetic, and not a library's version.
+What names a thing that outlives one result (a tracked region, a model, this device) stands for that thing.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from bt_node.domain.tumour import Findings, Region, ReleaseIdentity
 
@@ -21,9 +24,10 @@ def derived_uid(*parts: str) -> str:
     return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], 'big')}"
 
 
-def instances_digest(sop_instance_uids: Iterable[str]) -> str:
-    """SHA-256 (hex) over a set of instances; their order does not matter."""
-    return hashlib.sha256("\n".join(sorted(set(sop_instance_uids))).encode()).hexdigest()
+# Stand in an object for its own UIDs until these are known.
+PLACEHOLDERS: Mapping[str, str] = MappingProxyType(
+    {purpose: derived_uid("placeholder", purpose) for purpose in ("instance", "series", "dimensions")}
+)
 
 
 def release_uid(release: ReleaseIdentity) -> str:
@@ -36,31 +40,14 @@ def tracking_uid(study_instance_uid: str, region: Region) -> str:
     return derived_uid("tracking", study_instance_uid, region.value)
 
 
-@dataclass(frozen=True)
-class RunIdentity:
-    """What the identity of a result depends on, besides its kind.
+def content_uids(content: bytes) -> Mapping[str, str]:
+    """The UIDs of an object that was written with `PLACEHOLDERS`: by placeholder, derived from all that it says.
 
-    Attributes:
-        study_instance_uid: the study that was analysed.
-        series_instance_uid: the reference (T1c) series.
-        inputs: digest over all instances that the models read.
-        releases: the models, in the order segmenter, classifier.
-        node_version: version of this software.
+    Args:
+        content: the whole Part 10 file, placeholders in it.
     """
-
-    study_instance_uid: str
-    series_instance_uid: str
-    inputs: str
-    releases: tuple[ReleaseIdentity, ...]
-    node_version: str
-
-    def uid(self, purpose: str, kind: str) -> str:
-        """UID for one purpose ("series", "instance", "dimensions") of one kind of object."""
-        releases = [
-            part for release in self.releases for part in (release.name, release.version, release.weights_sha256)
-        ]
-        run = (self.study_instance_uid, self.series_instance_uid, self.inputs, self.node_version)
-        return derived_uid(purpose, kind, *run, *releases)
+    digest = hashlib.sha256(content).hexdigest()
+    return {placeholder: derived_uid("content", purpose, digest) for purpose, placeholder in PLACEHOLDERS.items()}
 
 
 def releases_of(findings: Findings) -> tuple[ReleaseIdentity, ...]:

@@ -24,8 +24,8 @@ NO_FRAME_OF_REFERENCE = (
     "not lay them over the images."
 )
 REPLACES_EARLIER_REPORT = (
-    "This report replaces an earlier one of this study, which rested on other images, models or software; see "
-    "Predecessor Documents."
+    "This report replaces an earlier one of this study, which rested on other images, models, software or "
+    "arithmetic; see Predecessor Documents."
 )
 _NO_CLASSIFIER = "no classifier was used"
 NOT_ANSWERED_TITLE = f"AI, not answered: {_NOT_FOR_DIAGNOSIS}"

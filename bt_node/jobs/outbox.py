@@ -2,9 +2,10 @@
 
 What becomes of deliveries:
 
-- A run that makes the same objects again (same UIDs) keeps their rows; what a destination already has is not sent
-  again, what it has not is due at once.
-- A run that makes other objects supersedes the earlier ones: their rows stay, and they are never sent again.
+- A run that makes the same objects again (same content, so same UIDs) keeps their rows; what a destination already
+  has is not sent again, what it has not is due at once.
+- A run that makes other objects supersedes the earlier ones: their rows stay, and they are never sent again. One UID
+  never stands for two contents.
 - `jobs retry` of a DONE job means "do it again and send it again": after the run everything is due at once, also what
   a destination had acknowledged. Until then the rows say what the destinations have.
 - `jobs retry` of a job that failed in delivery sends what is missing, without a new run.
@@ -19,6 +20,7 @@ from typing import Any
 
 from sqlalchemy import and_, delete, func, insert, select, update
 
+from bt_node.domain.errors import SameUidError
 from bt_node.domain.proof import Proof
 from bt_node.domain.result import ResultKind, SendOutcome
 from bt_node.domain.states import DeliveryState, JobState
@@ -56,12 +58,14 @@ def _supersede_others(tx: Transaction, job_id: int, kept: Sequence[str]) -> None
 
 
 def _put_result(tx: Transaction, job_id: int, result: StoredResult) -> int:
-    known = select(results.c.id).where(results.c.sop_instance_uid == result.sop_instance_uid)
-    result_id = tx.execute(known).scalar_one_or_none()
-    if result_id is not None:
-        found_again = {"path": result.path, "sha256": result.sha256, "superseded_at": None}
-        tx.execute(update(results).where(results.c.id == result_id).values(found_again))
-        return int(result_id)
+    known = select(results.c.id, results.c.sha256).where(results.c.sop_instance_uid == result.sop_instance_uid)
+    made_before = tx.execute(known).one_or_none()
+    if made_before is not None:
+        if made_before.sha256 != result.sha256:
+            raise SameUidError(job_id, result.sop_instance_uid)
+        found_again = {"path": result.path, "superseded_at": None}
+        tx.execute(update(results).where(results.c.id == made_before.id).values(found_again))
+        return int(made_before.id)
     row = insert(results).values(job_id=job_id, created_at=tx.now, **asdict(result))
     return int(tx.execute(row).inserted_primary_key[0])
 

@@ -6,6 +6,7 @@ inside the head and UIDs, the day of the study and the hash; without the site's 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -17,10 +18,16 @@ from bt_node.domain.states import JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.outbox import ARRIVED
 from bt_node.jobs.tables import deliveries, instances, jobs, remembered, results
+from bt_node.jobs.values import StoredResult
+
+_MADE = "objects"  # SOPInstanceUIDs
 
 
-def remember(tx: Transaction, job_id: int, memory: Remembered | None) -> None:
-    """Keep `memory` beside the report that the job has now; None forgets what was kept beside it."""
+def remember(tx: Transaction, job_id: int, memory: Remembered | None, made: Sequence[StoredResult]) -> None:
+    """Keep `memory` beside the report that the job has now, and which objects were made with it.
+
+    None forgets what was kept beside it.
+    """
     current = select(results.c.id).where(
         results.c.job_id == job_id, results.c.kind == ResultKind.SR, results.c.superseded_at.is_(None)
     )
@@ -29,8 +36,9 @@ def remember(tx: Transaction, job_id: int, memory: Remembered | None) -> None:
         return
     tx.execute(delete(remembered).where(remembered.c.result_id == report))
     if memory is not None:
+        uids = [each.sop_instance_uid for each in made]
         row = {"subject_hash": memory.patient_hash, "study_day": memory.study_day.isoformat()}
-        tx.execute(insert(remembered).values(result_id=report, facts=memory.facts(), **row))
+        tx.execute(insert(remembered).values(result_id=report, facts={**memory.facts(), _MADE: uids}, **row))
 
 
 def former_study(tx: Transaction, patient_hash: str, before: date, not_job: int) -> FormerStudy | None:
@@ -67,14 +75,23 @@ def _former(tx: Transaction, row: Any) -> FormerStudy:
 
 
 def _objects(tx: Transaction, row: Any) -> tuple[FormerObject, ...]:
-    """The objects that were made together with the report: superseded together, or not at all."""
+    """The objects that were made together with the report, in their order.
+
+    One of them may stand although the report was superseded: a later run may have made the same outline again.
+    """
     columns = [results.c[name] for name in FormerObject.__dataclass_fields__]
-    made = select(*columns).where(results.c.job_id == row.job_id)
-    together = results.c.superseded_at.is_(None)
-    if row.superseded_at is not None:
-        together = results.c.superseded_at == row.superseded_at
-    found = tx.execute(made.where(together).order_by(results.c.id)).mappings()
-    return tuple(FormerObject(**{**each, "kind": ResultKind(each["kind"])}) for each in found)
+    of_job = select(*columns).where(results.c.job_id == row.job_id)
+    made = row.facts.get(_MADE)
+    if made is None:  # remembered by an earlier version, whose objects were superseded together or not at all
+        same = row.superseded_at
+        together = results.c.superseded_at.is_(None) if same is None else results.c.superseded_at == same
+    else:
+        together = results.c.sop_instance_uid.in_(made)
+    found = [
+        FormerObject(**{**each, "kind": ResultKind(each["kind"])})
+        for each in tx.execute(of_job.where(together).order_by(results.c.id)).mappings()
+    ]
+    return tuple(sorted(found, key=lambda each: made.index(each.sop_instance_uid)) if made else found)
 
 
 def _paths(tx: Transaction, job_id: int, series_instance_uid: str) -> dict[str, str]:

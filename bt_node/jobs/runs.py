@@ -152,7 +152,7 @@ def keep(
         token=token, **_recorded(job, record),
     )  # fmt: skip
     keep_results(tx, job_id, stored)
-    remember(tx, job_id, record.remembered)
+    remember(tx, job_id, record.remembered, stored)
     return JobState.HELD
 
 
@@ -182,5 +182,5 @@ def publish(
         **_recorded(job, record),
     )  # fmt: skip
     put_results(tx, job_id, stored, destinations, send_again=job.send_again)
-    remember(tx, job_id, record.remembered)
+    remember(tx, job_id, record.remembered, stored)
     return settle(tx, job_id)

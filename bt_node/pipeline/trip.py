@@ -165,7 +165,6 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
                 study.analysed_at,
                 node,
                 earlier_reports=study.earlier_reports,
-                decided=(*_decided(assignment), *lacking, f"brain={models.brain_found_by}"),
                 further=tuple(
                     further_outline(role, stacks[role], drawn, findings.measurements)
                     for role, drawn in further.items()
@@ -174,12 +173,6 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
             )
         )
     return TripOutcome(labels, findings, objects, verdict.held_because)
-
-
-def _decided(assignment: RoleAssignment) -> tuple[str, ...]:
-    """Which series took which role, and how surely: another decision makes other results of the same images."""
-    used = [f"{role.value}={choice.series.series_instance_uid}" for role, choice in assignment.choices.items()]
-    return (*used, *assignment.doubts)
 
 
 def _missing(assignment: RoleAssignment, models: Models) -> tuple[Role, ...]:

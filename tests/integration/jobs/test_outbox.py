@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from job_desk import Desk, accepted, refused, stored
 from sqlalchemy import text
 
+from bt_node.domain.errors import SameUidError
 from bt_node.domain.result import ResultKind
 from bt_node.domain.states import JobState
 from bt_node.jobs import Patience, RunRecord
@@ -123,6 +127,19 @@ def test_new_results_supersede_the_old_ones_which_are_never_sent(desk: Desk):
     view = desk.book.view(job_id)
     assert [row["sop_instance_uid"] for row in view["results"]] == ["1.9.2", "1.9.3"]
     assert [row["sop_instance_uid"] for row in view["superseded_results"]] == ["1.9.1"]
+
+
+def test_one_uid_never_stands_for_two_contents(desk: Desk):
+    job_id = desk.publish(("1.9.1",))
+    desk.book.cancel(job_id, "operator")
+    desk.book.retry(job_id, "operator")
+    job = desk.claim()
+    other = replace(stored("1.9.1"), sha256="cd" * 32)
+    with pytest.raises(SameUidError, match=r"1\.9\.1"):
+        desk.book.publish(job.id, job.token, RunRecord(), [other], ("archive",))
+    (kept,) = desk.book.view(job_id)["results"]
+    assert kept["sha256"] == "ab" * 32
+    assert desk.state(job_id) is JobState.RUNNING
 
 
 def test_a_rerun_after_new_images_keeps_what_was_already_acknowledged(desk: Desk):

@@ -61,6 +61,20 @@ def test_a_study_whose_report_was_sent_is_found_with_all_that_was_kept(desk: Des
     assert former.reference_paths == {f"1.1.1.{n}": f"instances/1.1.1.{n}.dcm" for n in (1, 2)}
 
 
+def test_an_outline_that_two_runs_made_belongs_to_both_reports(desk: Desk):
+    """The second run changed the report alone; its own has not left, so that the first one counts."""
+    job_id = done(desk, "1.1", MEMORY)
+    desk.book.retry(job_id, "operator")
+    job = desk.claim()
+    made = [stored("1.1.9.1.1"), stored("1.1.9.2.2", ResultKind.SR)]
+    desk.book.publish(job.id, job.token, RunRecord(remembered=MEMORY), made, ("archive",))
+    before = [each.sop_instance_uid for each in desk.book.former_study(SOMEBODY, MARCH, 99).objects]
+    assert before == ["1.1.9.1.1", "1.1.9.1.2"]
+    assert desk.deliver(job_id) is JobState.DONE
+    after = [each.sop_instance_uid for each in desk.book.former_study(SOMEBODY, MARCH, 99).objects]
+    assert after == ["1.1.9.1.1", "1.1.9.2.2"]
+
+
 def test_another_patient_and_the_same_or_a_later_day_are_no_former_study(desk: Desk):
     done(desk, "1.1", MEMORY)
     assert desk.book.former_study(SOMEBODY_ELSE, MARCH, 99) is None

@@ -17,11 +17,10 @@ from bt_node.domain.errors import ReadBackError
 from bt_node.domain.result import EncodedObject
 from bt_node.domain.tumour import Region
 from bt_node.encode.readback import check_report, check_segmentation, decode_segmentation
-from bt_node.encode.report import write_report
+from bt_node.encode.report import Outlines, write_report
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.results import encode_results
 from bt_node.encode.source import read_source
-from bt_node.encode.uids import RunIdentity, instances_digest, releases_of
 
 
 @pytest.fixture(scope="module")
@@ -215,14 +214,8 @@ def test_a_report_that_differs_is_stopped(
     request_: EncodeRequest, objects: tuple[EncodedObject, ...], change: Callable[[Dataset], None], message: str
 ) -> None:
     header = pydicom.dcmread(next(iter(request_.paths.values())), stop_before_pixels=True)
-    identity = RunIdentity(
-        str(header.StudyInstanceUID),
-        request_.reference.series_instance_uid,
-        instances_digest(request_.paths),
-        releases_of(request_.findings),
-        request_.node.version,
-    )
-    report = write_report(request_, identity)
+    named = Outlines(str(header.StudyInstanceUID), {each.kind: each.sop_instance_uid for each in objects[:2]})
+    report = write_report(request_, named)
     check_report(objects[2], report, request_, objects[:2])
     with pytest.raises(ReadBackError, match=message):
         check_report(_changed(objects[2], change), report, request_, objects[:2])

@@ -11,12 +11,11 @@ import pytest
 from bt_node.domain.result import EarlierReport, ResultKind
 from bt_node.domain.tumour import Region, TumourType
 from bt_node.encode import codes
-from bt_node.encode.report import Report, segments_of, write_report
+from bt_node.encode.report import Outlines, Report, segments_of, write_report
 from bt_node.encode.request import EncodeRequest
-from bt_node.encode.uids import RunIdentity
 from bt_node.encode.words import NOT_ANSWERED_TITLE, long_string, series_description
 
-RUN = RunIdentity("1.2.3", "1.2.3.4", "d" * 64, (encode_cases.SEGMENTER,), "0.1.0")
+RUN = Outlines("1.2.3", {ResultKind.SEG: "1.2.3.5", ResultKind.SEG_DERIVED: "1.2.3.6"})
 EMPTY = encode_cases.without(encode_cases.nested_labels(), 1, 2, 3)
 NO_ET = encode_cases.without(encode_cases.nested_labels(), 3)
 
@@ -139,25 +138,14 @@ def test_a_reference_slice_without_file_is_refused_at_birth(full: EncodeRequest)
         replace(full, paths=paths)
 
 
-def _reports(*uids: str) -> tuple[EarlierReport, ...]:
-    return tuple(EarlierReport("1.2.840.10008.5.1.4.1.1.88.34", uid, f"{uid}.0") for uid in uids)
-
-
 def test_the_first_report_of_a_study_replaces_none(full: EncodeRequest) -> None:
     report = write_report(full, RUN)
     assert report.predecessor is None
     assert not any("replaces an earlier one" in comment for comment in report.comments)
 
 
-def test_a_later_report_names_the_last_one_before_it_and_says_so(full: EncodeRequest) -> None:
-    report = write_report(replace(full, earlier_reports=_reports("1.9.1", "1.9.2")), RUN)
-    assert report.predecessor == _reports("1.9.2")[0]
+def test_a_later_report_names_the_one_that_it_replaces_and_says_so(full: EncodeRequest) -> None:
+    earlier = EarlierReport("1.2.840.10008.5.1.4.1.1.88.34", "1.9.2", "1.9.2.0")
+    report = write_report(full, RUN, predecessor=earlier)
+    assert report.predecessor == earlier
     assert any("replaces an earlier one" in comment for comment in report.comments)
-
-
-def test_a_repeated_run_names_what_the_first_one_named(full: EncodeRequest) -> None:
-    own = RUN.uid("instance", "SR")
-    first = write_report(replace(full, earlier_reports=_reports("1.9.1")), RUN)
-    again = write_report(replace(full, earlier_reports=_reports("1.9.1", own)), RUN)
-    assert first == again
-    assert write_report(replace(full, earlier_reports=_reports(own)), RUN).predecessor is None

@@ -11,13 +11,12 @@ import pytest
 from bt_node.domain.result import ResultKind
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import Findings, Region, SliceAnswer, SliceBasis, TumourType
-from bt_node.encode.report import Report, segments_of, write_report
+from bt_node.encode.report import Outlines, Report, segments_of, write_report
 from bt_node.encode.request import EncodeRequest
 from bt_node.encode.results import encode_results
-from bt_node.encode.uids import RunIdentity
 from bt_node.encode.words import comments, series_description
 
-RUN = RunIdentity("1.2.3", "1.2.3.4", "d" * 64, (encode_cases.SEGMENTER,), "0.1.0")
+RUN = Outlines("1.2.3", {ResultKind.SEG: "1.2.3.5", ResultKind.SEG_DERIVED: "1.2.3.6"})
 EMPTY = encode_cases.without(encode_cases.nested_labels(), 1, 2, 3)
 BECAUSE = "T1C is missing, the only sequence that the classifier reads"
 
