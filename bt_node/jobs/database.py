@@ -14,10 +14,11 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bt_node.domain.errors import BookUnavailableError, SchemaError
+from bt_node.jobs.sqlite_file import LOCK_SECONDS, WRITES, SqliteFile
 from bt_node.jobs.tables import SCHEMA_REVISION
 
-_BUSY_SECONDS = 30
-WRITES = "bt_node_writes"
+__all__ = ["WRITES", "Clock", "Database", "Transaction", "make_engine", "normalised", "patience", "trouble_worded"]
+
 # Who is cut off, or whose machine is gone, answers nothing at all; the kernel would wait for a quarter of an hour.
 _PATIENCE = {
     "connect_timeout": 10,  # s
@@ -68,7 +69,7 @@ def make_engine(url: str, *, unhurried: bool = False) -> Engine:
 
     Args:
         url: SQLite or PostgreSQL.
-        unhurried: for migrations, whose statements may take any time; others are bounded on PostgreSQL.
+        unhurried: for migrations, whose statements and waits may take any time; others are bounded.
     """
     parsed = normalised(url)
     if parsed.get_backend_name() != "sqlite":
@@ -84,29 +85,11 @@ def make_engine(url: str, *, unhurried: bool = False) -> Engine:
         pool_size=10,
         max_overflow=40,
         pool_reset_on_return=None,  # every use is a transaction that ends; another rollback costs a C-STORE time
+        pool_timeout=LOCK_SECONDS,  # its connections wait for a lock then, and not longer
         hide_parameters=True,
-        connect_args={"timeout": _BUSY_SECONDS},
     )
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    SqliteFile(Path(parsed.database or ""), unhurried=unhurried).watch(engine)
     return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver would begin by itself, too late for BEGIN IMMEDIATE
-    for pragma in (
-        f"busy_timeout={_BUSY_SECONDS * 1000}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # What reads first and writes later fails at once when another writes between; what says so at its start waits.
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager
