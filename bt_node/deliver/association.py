@@ -53,11 +53,11 @@ def associate(
     entity = AE(ae_title=check_ae_title(calling_ae_title))
     entity.acse_timeout = entity.connection_timeout = entity.dimse_timeout = timeout_s
     entity.network_timeout = timeout_s
-    connected: list[float] = []
+    opened: list[Association] = []
     started = time.monotonic()
 
     def on_open(event: evt.Event) -> None:
-        connected.append(time.monotonic())
+        opened.append(event.assoc)
         _limit_blocking(event, timeout_s)
         _leave_in_time(event.assoc, timeout_s)
         _set_option(event, "TCP_NODELAY")  # a small last fragment must not wait for the peer's acknowledgement
@@ -73,14 +73,31 @@ def associate(
         )
     except OSError as trouble:  # the host name is looked up before anything else
         raise NoAssociationError(_system_word(trouble)) from trouble
+    except Exception as trouble:
+        _cut_off(opened)
+        raise NoAssociationError(_unreadable(type(trouble).__name__)) from trouble
     if not association.is_established and not association.rejected_contexts:
-        raise NoAssociationError(_why_not(association, peer, bool(connected), time.monotonic() - started, timeout_s))
+        raise NoAssociationError(_why_not(association, peer, bool(opened), time.monotonic() - started, timeout_s))
+    if not all(context.transfer_syntax for context in association.accepted_contexts):
+        _cut_off([association])
+        raise NoAssociationError(_unreadable("a context accepted without a transfer syntax"))
     _keep_answers_for_the_sender(association)
     try:
         yield association
     finally:
         if association.is_established:
             association.release()
+
+
+def _cut_off(associations: Sequence[Association]) -> None:
+    """End what the library may have left half open, with its thread."""
+    for association in associations:
+        with suppress(Exception):  # whatever state it is in
+            association.abort()
+
+
+def _unreadable(what: str) -> str:
+    return f"its answer to our request for an association cannot be used ({what})"
 
 
 def request_when_awaited(event: evt.Event, timeout_s: float) -> None:

@@ -11,11 +11,13 @@ from bt_node.deliver.outlet import Outlet
 from bt_node.deliver.pause import pause_before_attempt
 from bt_node.deliver.peer import OutgoingFile
 from bt_node.deliver.prove import CommitmentDesk
+from bt_node.domain.errors import BtNodeError
 from bt_node.domain.proof import Answer, CommitmentReport, Proof, ProofOutcome, ProofWanted, Reference
 from bt_node.domain.result import SendOutcome
 from bt_node.jobs import DueDelivery, JobBook
 from bt_node.receive.spool import Spool
 from bt_node.runtime.courier_hold import DestinationHold
+from bt_node.runtime.edges import log_error
 from bt_node.runtime.reconciler import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -117,7 +119,13 @@ class Courier:
         files = [
             OutgoingFile(self._spool.root / item.path, item.sop_class_uid, item.sop_instance_uid) for item in items
         ]
-        return self._outlet.send(files, min(1.0 + max(item.attempts for item in items), _MOST_PATIENCE))
+        try:
+            return self._outlet.send(files, min(1.0 + max(item.attempts for item in items), _MOST_PATIENCE))
+        except BtNodeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - edge: whatever a destination provokes counts as an attempt
+            detail = self._not_foreseen(error)
+            return tuple(SendOutcome(item.sop_instance_uid, None, delivered=False, detail=detail) for item in items)
 
     def _write_down(self, item: DueDelivery, outcome: SendOutcome) -> None:
         pause = self._settings.pause(item.attempts + 1)
@@ -188,12 +196,29 @@ class Courier:
             withdrawn=self._book.commitment_withdrawn,
             reported=self._reported,
         )
-        outcomes, transaction_uid = self._outlet.prove(references, ways, desk)
+        outcomes, transaction_uid = self._asked(references, ways, desk)
         for item, outcome in zip(items, outcomes, strict=True):
             self._write_proof(item, outcome, transaction_uid)
         out_of_reach = next((each.detail for each in outcomes if each.answer is Answer.UNREACHABLE), "")
         self._note_reach(out_of_reach)
         return not out_of_reach
+
+    def _asked(
+        self, references: Sequence[Reference], ways: Sequence[Proof], desk: CommitmentDesk
+    ) -> tuple[tuple[ProofOutcome, ...], str]:
+        try:
+            return self._outlet.prove(references, ways, desk)
+        except BtNodeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - edge: as in `_send`
+            detail = self._not_foreseen(error)
+            unclear = (ProofOutcome(each.sop_instance_uid, Answer.UNCLEAR, None, detail) for each in references)
+            return tuple(unclear), ""
+
+    def _not_foreseen(self, error: Exception) -> str:
+        """In the log with its place in the code; the job book gets the class alone."""
+        log_error(logger, f"destination {self.name}", error)
+        return f"the destination answered with something unforeseen ({type(error).__name__})"
 
     def _reported(self, report: CommitmentReport) -> None:
         self._book.commitment_reported(report.transaction_uid, self.name, report.stored, report.failed)

@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from answers import CLASS, IMPLICIT, VERSION, accepted, answer, answering, item
 from job_desk import Clock
 from node_bench import Bench
+from node_log import node_log
 from orthanc import OrthancServer
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from bench.trials.raw_peer import pdu
+from bt_node.deliver import outlet
 from bt_node.deliver.outlet import DimseOutlet
 from bt_node.deliver.peer import Peer
 from bt_node.domain.proof import ProofWanted
@@ -133,6 +137,69 @@ def pacs() -> Iterator[FakePacs]:
 
 def peer_of(pacs: FakePacs) -> Peer:
     return Peer(pacs.ae_title, "127.0.0.1", pacs.port)
+
+
+# ---------------------------------------------------------------- answers that are none
+
+FORGED = b"1\n2026-11-30 22:00:00,000 INFO    bt_node.runtime.courier: job 7: delivered\x1b[2J"
+ODD_ANSWERS = {
+    "no transfer syntax": answer(*(accepted(each, None) for each in (1, 3, 5, 7))),
+    "a transfer syntax that is text": answer(*(accepted(each, FORGED) for each in (1, 3, 5, 7))),
+    "an empty transfer syntax": answer(*(accepted(each, b"") for each in (1, 3, 5, 7))),
+    "contexts that nobody asked for": answer(*(accepted(each) for each in (2, 99, 255, 255))),
+    "the same context twice": answer(*(accepted(1) for _ in range(200))),
+    "a result that does not exist": answer(*(accepted(each, IMPLICIT, 77) for each in (1, 3, 5, 7))),
+    "no contexts": answer(),
+    "another application": answer(accepted(1), application=FORGED * 300),
+    "nothing about itself": answer(accepted(1), accepted(3), about=b""),
+    "lies about itself": answer(accepted(1), accepted(3), about=item(CLASS, FORGED) + item(VERSION, FORGED)),
+    "no A-ASSOCIATE-AC": pdu(bytes(68), pdu_type=2),
+    "a rejection that does not exist": pdu(bytes((0, 9, 9, 9)), pdu_type=3),
+    "an abort that does not exist": pdu(bytes((0, 0, 9, 9)), pdu_type=7),
+    "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+def test_whatever_a_destination_answers_is_an_attempt_with_a_reason_and_ends_in_time(office: Office, sent: bytes):
+    threads = threading.active_count()
+    job = office.publish("pacs")
+    with answering(lambda: sent) as port, node_log("DEBUG") as log:
+        office.courier("pacs", Peer("PACS", "127.0.0.1", port), timeout_s=1.0)
+        office.round()
+        first = office.deliveries(job)[0]
+        assert first["detail"], "no reason"
+        tried = office.book.destination_failures("pacs") + first["attempts"]
+        assert tried == 1
+        office.round(1.0)  # within the pause: left alone
+        assert office.book.destination_failures("pacs") + office.deliveries(job)[0]["attempts"] == 1
+        office.rounds_until(lambda: office.state(job) is not JobState.DELIVERING, GIVE_UP / 2, 4)
+        assert "delivered" not in log()
+        assert all(line.isprintable() for line in log().split("\n"))
+    assert office.state(job) is JobState.FAILED
+    assert office.deliveries(job)[0]["detail"].isprintable()
+    assert wait_until(lambda: threading.active_count() <= threads + 1), "threads are left"
+
+
+def test_an_error_that_nobody_foresaw_is_an_attempt_too(office: Office, pacs: FakePacs, monkeypatch):
+    job = office.publish("pacs")
+    office.courier("pacs", peer_of(pacs))
+
+    def raising(*_: object) -> None:
+        raise IndexError("Doe^Jane")
+
+    with monkeypatch.context() as patched, node_log("DEBUG") as log:
+        patched.setattr(outlet, "send", raising)
+        office.round()
+    assert office.deliveries(job)[0]["attempts"] == 1
+    assert "IndexError" in office.deliveries(job)[0]["detail"]
+    with monkeypatch.context() as patched:
+        patched.setattr(outlet, "prove", raising)
+        office.round(FIRST_PAUSE)
+        assert {each["state"] for each in office.deliveries(job)} == {"SENT"}
+        assert "IndexError" in office.deliveries(job)[0]["detail"]
+    office.rounds_until(lambda: office.state(job) is JobState.DONE, LONGEST_PAUSE, 4)
+    assert "Doe" not in log()
 
 
 # ---------------------------------------------------------------- down
