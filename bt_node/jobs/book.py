@@ -198,6 +198,11 @@ class JobBook(DeliveryBook):
         with self._database.read() as tx:
             return safekeeping.study_paths(tx, study_instance_uid)
 
+    def recorded_by_study(self) -> dict[str, int]:
+        """How many instances are recorded, by StudyInstanceUID."""
+        with self._database.read() as tx:
+            return safekeeping.recorded_by_study(tx)
+
     def last_paths(self, limit: int) -> list[str]:
         """Paths below the spool's root of the instances that were recorded last, at most so many."""
         with self._database.read() as tx:

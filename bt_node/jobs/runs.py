@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,7 @@ from bt_node.jobs.timetable import reopen
 from bt_node.jobs.values import ClaimedJob, RunRecord, StoredResult
 
 _NO_ANSWER = (JobState.HELD, JobState.REJECTED)
+_TOKENS_APART = 2**16  # some 65,000 claims of one job fit into the column
 _REPORTS = (ResultKind.SR, ResultKind.NOT_ANSWERED)
 _ENDS_WITHOUT_RESULTS = frozenset({JobState.READY, JobState.HELD, JobState.REJECTED, JobState.FAILED})
 
@@ -44,7 +46,8 @@ def claim(tx: Transaction, worker: str, lease_seconds: float) -> ClaimedJob | No
 
 
 def _start(tx: Transaction, job: Any, worker: str, lease_seconds: float) -> ClaimedJob:
-    token, attempt = job.lease_token + 1, job.attempts + 1
+    # Higher than all before, and no other's: numbers of jobs and claims come again in a database that was put back.
+    token, attempt = job.lease_token + 1 + secrets.randbelow(_TOKENS_APART), job.attempts + 1
     analysed_at = job.analysed_at if job.analysed_at is not None else float(int(tx.now))
     lease = {"lease_token": token, "lease_worker": worker, "lease_until": tx.now + lease_seconds}
     run = {"attempts": attempt, "analysed_at": analysed_at, "not_before": None, "stage": "", "timings_s": {}}

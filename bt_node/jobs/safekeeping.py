@@ -33,6 +33,12 @@ def study_paths(tx: Transaction, study_instance_uid: str) -> set[str]:
     return set(tx.execute(found).scalars())
 
 
+def recorded_by_study(tx: Transaction) -> dict[str, int]:
+    """How many instances are recorded, by StudyInstanceUID."""
+    rows = tx.execute(select(jobs.c.study_instance_uid, jobs.c.instances)).all()
+    return {row.study_instance_uid: row.instances for row in rows}
+
+
 def last_paths(tx: Transaction, limit: int) -> list[str]:
     """Spool paths of the instances that were recorded last."""
     return list(tx.execute(select(instances.c.path).order_by(instances.c.id.desc()).limit(limit)).scalars())

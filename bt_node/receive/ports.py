@@ -18,6 +18,9 @@ class ReceiptBook(Protocol):
     def study_paths(self, study_instance_uid: str) -> set[str]:
         """Paths below the spool's root of all instances that are recorded for a study."""
 
+    def recorded_by_study(self) -> Mapping[str, int]:
+        """How many instances are recorded, by StudyInstanceUID."""
+
     def record_instance(self, instance: ReceivedInstance, association: str) -> None:
         """Note an instance that is durable in the spool, once, and mark its study open by the association.
 

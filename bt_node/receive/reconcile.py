@@ -8,6 +8,7 @@ a study whose files are lost is HELD with their names, and goes on when they are
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 # Its own association: the study it mends is open until the whole pass is over, then becomes quiet like any other.
 _ASSOCIATION = "reconcile/0"
 _EVERYWHERE = 144  # each so many passes: once a day, with one every ten minutes
+_State = tuple[int, int]  # time of change (ns), and how many instances of the study the job book has
 
 
 @dataclass(frozen=True)
@@ -37,30 +39,35 @@ class Reconciliation:
 class Remembered:
     """Folders of series that need not be looked into again: every file had its row, and nothing has changed since.
 
-    A folder is skipped once two passes found it in order and unchanged. Who puts a file into it after the second pass
-    began gives it a later time of change, however coarse the file system's clock is.
+    Nothing has changed where the folder's time of change is the same, and the job book has as many instances of the
+    study: a database that went back in time (a restored dump, a replica that lagged behind) has fewer. A folder is
+    skipped once two passes found it in order and unchanged. Who puts a file into it after the second pass began gives
+    it a later time of change, however coarse the file system's clock is.
     """
 
     def __init__(self) -> None:
-        self._in_order: dict[str, tuple[int, bool]] = {}
-        self._found: dict[str, tuple[int, bool]] = {}
+        self._in_order: dict[str, tuple[_State, bool]] = {}
+        self._found: dict[str, tuple[_State, bool]] = {}
         self._passes = 0
 
     def begin(self) -> None:
-        """A pass begins. Now and then it looks everywhere, since a job book may have been restored."""
+        """A pass begins. Now and then it looks everywhere."""
         self._passes += 1
         self._in_order, self._found = (self._found if self._passes % _EVERYWHERE else {}), {}
 
-    def skips(self, folder: str, changed_at: int) -> bool:
-        """Whether this pass need not look into a folder that last changed at this time."""
-        skipped = self._in_order.get(folder) == (changed_at, True)
+    def skips(self, folders: Mapping[str, _State]) -> bool:
+        """Whether this pass need not look into the folders of a study: all of them are as they were.
+
+        All, because instances that the database has lost and as many new ones in another folder leave their number.
+        """
+        skipped = all(self._in_order.get(folder) == (state, True) for folder, state in folders.items())
         if skipped:
-            self._found[folder] = (changed_at, True)
+            self._found |= {folder: (state, True) for folder, state in folders.items()}
         return skipped
 
-    def found_in_order(self, folder: str, changed_at: int) -> None:
-        """Every file of the folder, listed after it had this time of change, has its row."""
-        self._found[folder] = (changed_at, self._in_order.get(folder) == (changed_at, False))
+    def found_in_order(self, folder: str, state: _State) -> None:
+        """Every file of the folder, listed after it was in this state, has its row."""
+        self._found[folder] = (state, folder in self._in_order and self._in_order[folder][0] == state)
 
 
 def reconcile(spool: Spool, book: ReceiptBook, remembered: Remembered | None = None) -> Reconciliation:
@@ -99,22 +106,23 @@ class _Pass:
     def run(self) -> None:
         self._remembered.begin()
         self.removed += self._spool.remove_leftovers()
-        for study, folders in groupby(self._spool.series_folders(), key=lambda folder: folder[0].split("/")[1]):
-            changed = [folder for folder in folders if not self._remembered.skips(*folder)]
-            if changed:
-                self._look_into(study, changed)
+        recorded = self._book.recorded_by_study()
+        for study, found in groupby(self._spool.series_folders(), key=lambda folder: folder[0].split("/")[1]):
+            folders = {folder: (changed_at, recorded.get(study, 0)) for folder, changed_at in found}
+            if not self._remembered.skips(folders):
+                self._look_into(study, folders)
 
-    def _look_into(self, study: str, folders: list[tuple[str, int]]) -> None:
-        """Some folders of one study, with one question to the book."""
-        stored = {folder: self._spool.stored_in(folder) for folder, _ in folders}
+    def _look_into(self, study: str, folders: Mapping[str, _State]) -> None:
+        """The folders of one study, with one question to the book."""
+        stored = {folder: self._spool.stored_in(folder) for folder in folders}
         known = self._book.study_paths(study)  # asked after the files were seen: what came since is not unknown
-        for folder, changed_at in folders:
+        for folder, state in folders.items():
             self.removed += self._spool.remove_leftovers_in(folder)
             unknown = [path for path in stored[folder] if path not in known]
             for path in unknown:
                 (self.recorded if _record(self._spool, self._book, path) else self.unreadable).append(path)
             if not unknown:
-                self._remembered.found_in_order(folder, changed_at)
+                self._remembered.found_in_order(folder, state)
 
 
 def _record(spool: Spool, book: ReceiptBook, path: str) -> bool:

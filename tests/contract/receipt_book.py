@@ -55,6 +55,11 @@ class ReceiptBookContract:
         assert book.study_paths(STUDY) == {instance(1).path, instance(2).path}
         assert book.study_paths("1.2.5") == set()
 
+    def test_the_instances_of_each_study_are_counted(self, book):
+        for recorded in (instance(1), instance(2), instance(2), instance(3, "1.2.4")):
+            book.record_instance(recorded, "listener/1")
+        assert dict(book.recorded_by_study()) == {STUDY: 2, "1.2.4": 1}
+
     def test_a_recorded_instance_is_known_by_its_digest(self, book):
         book.record_instance(instance(1), "listener/1")
         assert digest_of(book, instance(1).sop_instance_uid) == instance(1).digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from bt_node.domain.errors import InstanceConflictError
@@ -27,6 +28,10 @@ class FakeReceiptBook:
         with self._answering():
             kept = self.instances.values()
             return {each.path for each in kept if each.study_instance_uid == study_instance_uid}
+
+    def recorded_by_study(self) -> Mapping[str, int]:
+        with self._answering():
+            return Counter(each.study_instance_uid for each in self.instances.values())
 
     def record_instance(self, instance: ReceivedInstance, association: str) -> None:
         with self._answering():
