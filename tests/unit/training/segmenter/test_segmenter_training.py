@@ -13,6 +13,7 @@ import torch
 
 from bt_node.convert.nifti import write_nifti
 from bt_node.domain.geometry import Grid, Volume
+from bt_node.domain.region import Region
 from bt_node.domain.study import Role
 from bt_node.infer.networks.build import build_network
 from bt_node.infer.release import read_release
@@ -190,7 +191,12 @@ def test_a_release_outlines_exactly_what_its_export_measured(
     assert {region.value: round(value, 4) for region, value in score.dice.items()} == told
     assert np.array_equal(outline(again, case), outline(load_segmenter(release, CPU), case))
     card = (release.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    for said in ("not for diagnosis", release.manifest.training["split_sha256"], f"{told['WT']:.3f}", "nobody"):
+    for said in (
+        "not for diagnosis",
+        release.manifest.training["split_sha256"],
+        f"{score.dice[Region.WT]:.3f}",
+        "nobody",
+    ):
         assert said in card
 
 
