@@ -20,7 +20,7 @@ book = open_book(sys.argv[1])
 print("up", flush=True)
 sys.stdin.readline()
 while job := book.claim(sys.argv[2], 600):
-    print(job.id, job.token, flush=True)
+    print(job.id, job.attempt, flush=True)
 """
 
 
