@@ -271,7 +271,7 @@ class JobBook(DeliveryBook):
             return job
 
     def renew_lease(self, job_id: int, token: int, lease_seconds: float) -> bool:
-        """Heartbeat. False: the job was taken away (lease lost, cancelled); stop working on it."""
+        """Heartbeat. False: the job was taken away (by another worker, or a person); stop working on it."""
         with self._database.write() as tx:
             return runs.renew_lease(tx, job_id, token, lease_seconds)
 
@@ -314,6 +314,11 @@ class JobBook(DeliveryBook):
         """
         with self._database.write() as tx:
             runs.hand_back(tx, job_id, token, code, reason)
+
+    def hand_back_all(self, worker: str) -> list[int]:
+        """The same for every job of a worker that runs none: it claimed them, and never heard so. Their numbers."""
+        with self._database.write() as tx:
+            return runs.hand_back_all(tx, worker)
 
     def keep(
         self, job_id: int, token: int, record: RunRecord, results: Sequence[StoredResult], reason: str

@@ -23,6 +23,8 @@ FRESH_INPUTS: dict[str, Any] = {
     "findings": {},
     "timings_s": {},
 }
+WORKER_LOST = "worker-lost"
+_IS_BACK = "it was only cut off, and nobody else had taken the job"
 _NO_LEASE: dict[str, Any] = {"lease_worker": None, "lease_until": None}
 
 
@@ -95,10 +97,30 @@ def locked(tx: Transaction, job_id: int) -> Any:
 def held(tx: Transaction, job_id: int, token: int) -> Any:
     """The row of a job that the caller runs, locked until the transaction ends.
 
+    A worker that was written down as silent, because the database was out of its reach, has its job again as long as
+    nobody else claimed it, and no person decided: what it has computed is as good as before.
+
     Raises:
         LeaseLostError: the caller does not run it (any more).
     """
-    row = locked(tx, job_id)
-    if row.state != JobState.RUNNING or row.lease_token != token:
+    try:
+        row = locked(tx, job_id)
+    except JobNotFoundError:  # an older copy of the database was put back
+        raise LeaseLostError(job_id) from None
+    if row.lease_token != token:
         raise LeaseLostError(job_id)
-    return row
+    if row.state == JobState.RUNNING:
+        return row
+    if row.code != WORKER_LOST or row.lease_worker is None:
+        raise LeaseLostError(job_id)
+    return _taken_back(tx, row)
+
+
+def _taken_back(tx: Transaction, row: Any) -> Any:
+    """READY or FAILED for a silent worker -> RUNNING for the same one, in the same attempt."""
+    worker, job_id = row.lease_worker, row.id
+    if row.state == JobState.FAILED:
+        move(tx, job_id, JobState.FAILED, JobState.READY, actor=worker, reason=_IS_BACK)
+    lease = {"lease_worker": worker, "lease_until": tx.now, "not_before": None}
+    move(tx, job_id, JobState.READY, JobState.RUNNING, actor=worker, reason=_IS_BACK, **lease)
+    return locked(tx, job_id)

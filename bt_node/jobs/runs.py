@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 
-from bt_node.domain.errors import IllegalMoveError
+from bt_node.domain.errors import IllegalMoveError, LeaseLostError
 from bt_node.domain.receipt import ReceivedInstance
 from bt_node.domain.result import EarlierReport, ResultKind
 from bt_node.domain.states import JobState
@@ -24,6 +24,7 @@ from bt_node.jobs.tables import deliveries, instances, jobs, results
 from bt_node.jobs.timetable import reopen
 from bt_node.jobs.values import ClaimedJob, RunRecord, StoredResult
 
+CLAIM_UNHEARD = "claim-unheard"
 _NO_ANSWER = (JobState.HELD, JobState.REJECTED)
 _TOKENS_APART = 2**16  # some 65,000 claims of one job fit into the column
 _REPORTS = (ResultKind.SR, ResultKind.NOT_ANSWERED)
@@ -89,7 +90,23 @@ def renew_lease(tx: Transaction, job_id: int, token: int, lease_seconds: float) 
     """Heartbeat. False: the job is no longer the caller's, who should stop."""
     mine = (jobs.c.id == job_id) & (jobs.c.state == JobState.RUNNING) & (jobs.c.lease_token == token)
     renewed = tx.execute(update(jobs).where(mine).values(lease_until=tx.now + lease_seconds))
-    return bool(renewed.rowcount == 1)
+    if renewed.rowcount == 1:
+        return True
+    try:
+        held(tx, job_id, token)
+    except LeaseLostError:
+        return False
+    tx.execute(update(jobs).where(mine).values(lease_until=tx.now + lease_seconds))
+    return True
+
+
+def hand_back_all(tx: Transaction, worker: str) -> list[int]:
+    """RUNNING -> READY for all that this worker holds; see JobBook.hand_back_all."""
+    own = select(jobs.c.id, jobs.c.lease_token).where(jobs.c.state == JobState.RUNNING, jobs.c.lease_worker == worker)
+    rows = tx.execute(own).all()
+    for row in rows:
+        hand_back(tx, row.id, row.lease_token, CLAIM_UNHEARD, "it was claimed, and the database's answer was lost")
+    return [row.id for row in rows]
 
 
 def note_stage(tx: Transaction, job_id: int, token: int, stage: str, seconds: float) -> None:

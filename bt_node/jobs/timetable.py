@@ -10,12 +10,11 @@ from sqlalchemy import and_, delete, or_, select, update
 from bt_node.domain.errors import IllegalMoveError
 from bt_node.domain.states import ENDED_STATES, DeliveryState, JobState
 from bt_node.jobs.database import Transaction
-from bt_node.jobs.moves import FRESH_INPUTS, locked, move
+from bt_node.jobs.moves import FRESH_INPUTS, WORKER_LOST, locked, move
 from bt_node.jobs.tables import deliveries, instances, jobs, open_associations, refusals, results
 from bt_node.jobs.values import HeldLease
 
 ACTOR = "timetable"
-WORKER_LOST = "worker-lost"
 
 _SECONDS_PER_DAY = 86400.0
 _SLACK_SECONDS = 1.0
@@ -82,7 +81,7 @@ def expire_lease(tx: Transaction, lease: HeldLease, max_attempts: int, pause_sec
     pause = pause_seconds * 2 ** (again - 1) if again > 0 else 0.0
     move(
         tx, job.id, JobState.RUNNING, target, actor=ACTOR, code=WORKER_LOST, reason=reason, token=lease.token,
-        not_before=tx.now + pause,
+        not_before=tx.now + pause, lease_worker=job.lease_worker,  # who may come back, see `held`
     )  # fmt: skip
     return True
 

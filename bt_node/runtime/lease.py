@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -37,8 +36,8 @@ class WorkerStoppingError(BtNodeError):
 class Lease:
     """Renews a job's lease from a thread of its own; `check` tells the trip when it must end.
 
-    The thread may miss a renewal (database restarting): the lease counts as lost only when the book says so, or
-    when more than its whole length has passed on the monotonic clock without a renewal.
+    The thread may miss any number of renewals (database away): the lease counts as lost only when the book says so.
+    Whoever has the job by then is told apart by his token, and what is computed is kept until the book can say.
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class Lease:
         self._stopping = stopping
         self._ended = threading.Event()
         self._lost = False
-        self._renewed_at = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{job_id}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -66,10 +64,10 @@ class Lease:
         """Go on only while the job is ours and the worker is not stopping.
 
         Raises:
-            LeaseLostError: another worker may own the job, or an operator cancelled it.
+            LeaseLostError: another worker owns the job, or an operator cancelled it.
             WorkerStoppingError: the process is going down.
         """
-        if self._lost or time.monotonic() - self._renewed_at > self._seconds:
+        if self._lost:
             raise LeaseLostError(self._job_id)
         if self._stopping.is_set():
             raise WorkerStoppingError
@@ -77,7 +75,6 @@ class Lease:
     def _keep(self) -> None:
         usual = pause = self._seconds / _RENEWALS_PER_LEASE
         while not self._ended.wait(pause):
-            asked_at = time.monotonic()
             try:
                 renewed = self._book.renew_lease(self._job_id, self._token, self._seconds)
             except Exception as error:  # noqa: BLE001 - thread edge: the next renewal may find the database again
@@ -88,4 +85,3 @@ class Lease:
             if not renewed:
                 self._lost = True
                 return
-            self._renewed_at = asked_at

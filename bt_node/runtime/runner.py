@@ -47,12 +47,13 @@ class StudyRunner:
         self._book, self._spool = book, spool
         self._traveller, self._settings = traveller, settings
         self.stopping = threading.Event()
+        self._claim_unheard = False
 
     def run_next(self) -> bool:
         """Claim and run one job. False when there is none, or the worker is stopping."""
         if not self.prepare():  # before a job is taken: loading models is no attempt of a study
             return False
-        job = self._book.claim(self._settings.worker, self._settings.lease_seconds)
+        job = self._claim()
         if job is None:
             return False
         logger.info("job %d: claimed, attempt %d, %d instances", job.id, job.attempt, len(job.instances))
@@ -64,6 +65,18 @@ class StudyRunner:
             except WorkerStoppingError as stopped:
                 self._hand_back(job, stopped)
         return True
+
+    def _claim(self) -> ClaimedJob | None:
+        """The next job. One whose claim was committed without our hearing so goes back first: it is no attempt."""
+        if self._claim_unheard:
+            for job_id in self._book.hand_back_all(self._settings.worker):
+                logger.warning("job %d: handed back, the answer to its claim was lost", job_id)
+            self._claim_unheard = False
+        try:
+            return self._book.claim(self._settings.worker, self._settings.lease_seconds)
+        except BookUnavailableError:
+            self._claim_unheard = True
+            raise
 
     def prepare(self) -> bool:
         """Have the models loaded. False when the worker is stopping.

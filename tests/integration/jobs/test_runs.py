@@ -10,7 +10,7 @@ from job_desk import LEASE, QUIET, STALE, Desk, stored
 from bt_node.domain.errors import IllegalMoveError, LeaseLostError
 from bt_node.domain.result import EncodedObject, ResultKind
 from bt_node.domain.states import JobState
-from bt_node.jobs import RunRecord, StoredResult
+from bt_node.jobs import ClaimedJob, RunRecord, StoredResult
 from bt_node.jobs.database import Database
 from bt_node.jobs.moves import move
 
@@ -53,6 +53,7 @@ def test_a_heartbeat_keeps_the_job_and_silence_loses_it(desk: Desk):
     assert not desk.book.expire_lease(seen, 3), "it was renewed since it was looked at"
     assert desk.book.expire_lease(desk.lease(job.id), 3)
     assert desk.state(job.id) is JobState.READY
+    desk.claim("worker-2")
     assert not desk.book.renew_lease(job.id, job.token, LEASE)
 
 
@@ -71,6 +72,65 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(desk: Desk):
             write()
     view = desk.book.view(old.id)
     assert (view["state"], view["results"], view["worker"]) == ("RUNNING", [], "worker-2")
+
+
+def silent(desk: Desk, max_attempts: int = 3) -> ClaimedJob:
+    """A job whose worker was written down as silent."""
+    job = desk.run()
+    desk.clock.forward(LEASE + 1)
+    assert desk.book.expire_lease(desk.lease(job.id), max_attempts)
+    return job
+
+
+@pytest.mark.parametrize("max_attempts", [1, 3])  # FAILED, READY
+def test_a_worker_that_was_only_cut_off_keeps_its_results_and_its_attempt(desk: Desk, max_attempts: int):
+    job = silent(desk, max_attempts)
+    target = desk.book.publish(job.id, job.token, NOTHING, [stored("1.9.1")], ["archive"])
+    assert target is JobState.DELIVERING
+    view = desk.book.view(job.id)
+    assert (view["attempts"], view["code"], [each["sop_instance_uid"] for each in view["results"]]) == (
+        1,
+        "",
+        ["1.9.1"],
+    )
+    assert view["history"][-2]["actor"] == "worker-1"
+    assert "cut off" in view["history"][-2]["reason"]
+
+
+def test_a_worker_that_was_only_cut_off_goes_on_and_nobody_else_has_its_job(desk: Desk):
+    job = silent(desk)
+    assert desk.book.renew_lease(job.id, job.token, LEASE)
+    assert desk.state(job.id) is JobState.RUNNING
+    assert desk.book.claim("worker-2", LEASE) is None
+    desk.clock.forward(LEASE + 1)
+    assert desk.book.expire_lease(desk.lease(job.id), 3)
+    assert desk.claim("worker-2").attempt == 2
+    assert not desk.book.renew_lease(job.id, job.token, LEASE)
+
+
+@pytest.mark.parametrize("decision", ["retry", "cancel", "new images"])
+def test_a_worker_that_was_cut_off_does_not_undo_what_was_decided_meanwhile(desk: Desk, decision: str):
+    job = silent(desk, max_attempts=1 if decision == "retry" else 3)
+    if decision == "new images":
+        desk.receive()
+        desk.book.reopen_changed()
+    else:
+        getattr(desk.book, decision)(job.id, "ann")
+    before = desk.book.view(job.id)
+    assert not desk.book.renew_lease(job.id, job.token, LEASE)
+    with pytest.raises(LeaseLostError):
+        desk.book.publish(job.id, job.token, NOTHING, [stored("1.9.1")], ["archive"])
+    assert desk.book.view(job.id) == before
+
+
+def test_a_claim_whose_answer_was_lost_is_no_attempt(desk: Desk):
+    other = desk.run("1.2.4")
+    desk.make_ready("1.2.3")
+    job = desk.claim("worker-2")
+    assert desk.book.hand_back_all("worker-2") == [job.id]
+    assert desk.book.hand_back_all("worker-2") == []
+    assert desk.state(other.id) is JobState.RUNNING
+    assert desk.claim("worker-2").attempt == 1
 
 
 def test_the_database_itself_refuses_a_move_with_an_old_token_or_from_another_state(desk: Desk, url: str):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
 from node_bench import Bench, encoded
 
-from bt_node.domain.errors import OutOfDeviceMemoryError, RolesMissingError
+from bt_node.domain.errors import BookUnavailableError, OutOfDeviceMemoryError, RolesMissingError
 from bt_node.domain.geometry import Grid
 from bt_node.domain.states import JobState
 from bt_node.domain.tumour import Findings, LabelMap, Region, RegionMeasurement, ReleaseIdentity
 from bt_node.encode.results import NodeIdentity
+from bt_node.jobs import JobBook
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import TripOutcome
 from bt_node.runtime import travel as module
@@ -84,6 +86,73 @@ def test_a_damaged_file_is_never_analysed_and_the_study_goes_on_when_it_is_sent_
     reconciler.mend()
     assert build(bench).run_next()
     assert bench.book.view(job)["state"] == JobState.DELIVERING
+
+
+class Away:
+    """A job book in front of the real one that does not answer while it is `away`, or once after a commit."""
+
+    def __init__(self, book: JobBook) -> None:
+        self._book = book
+        self.away, self.unheard = False, ""
+
+    def __getattr__(self, name: str):
+        method = getattr(self._book, name)
+
+        def call(*arguments, **named):
+            if self.away:
+                raise BookUnavailableError("cut off")
+            answer = method(*arguments, **named)
+            if name == self.unheard:
+                self.unheard = ""
+                raise BookUnavailableError("the connection broke after the commit")
+            return answer
+
+        return call
+
+
+@pytest.mark.parametrize("written_down_as_silent", [False, True])
+def test_a_database_away_for_longer_than_the_lease_costs_no_result_and_no_attempt(
+    bench: Bench, monkeypatch, written_down_as_silent: bool
+) -> None:
+    """Away for all, or for this host alone, so that another one writes the worker down as silent."""
+    job = bench.make_ready()
+    lease_seconds = 0.2
+    runner = build(bench, lease_seconds=lease_seconds)
+    book = Away(bench.book)
+    runner._book = book
+
+    def come_back() -> None:
+        if written_down_as_silent:
+            assert bench.book.expire_lease(bench.book.held_leases()[0], 1)
+            assert bench.book.view(job)["state"] == JobState.FAILED
+        book.away = False
+
+    def trip(study, models, node, record: TripRecord) -> TripOutcome:
+        book.away = True
+        with record.stage("segment"):
+            time.sleep(5 * lease_seconds)
+        threading.Timer(3 * lease_seconds, come_back).start()
+        with record.stage("encode"):
+            return successful_trip(study, models, node, record)
+
+    replace_trip(monkeypatch, trip)
+    assert runner.run_next()
+    view = bench.book.view(job)
+    assert (view["state"], view["attempts"], len(view["results"])) == (JobState.DELIVERING, 1, 2)
+
+
+def test_a_claim_whose_answer_was_lost_goes_back_and_is_no_attempt(bench: Bench, monkeypatch) -> None:
+    job = bench.make_ready()
+    replace_trip(monkeypatch, successful_trip)
+    runner = build(bench)
+    book = runner._book = Away(bench.book)
+    book.unheard = "claim"
+    with pytest.raises(BookUnavailableError):
+        runner.run_next()
+    assert bench.book.view(job)["state"] == JobState.RUNNING
+    assert runner.run_next()
+    view = bench.book.view(job)
+    assert (view["state"], view["attempts"]) == (JobState.DELIVERING, 1)
 
 
 def test_without_a_destination_the_job_is_done(bench: Bench, monkeypatch) -> None:
