@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -22,6 +23,7 @@ _PROBE_SECONDS = 5.0
 _REJECTED_PERMANENT = 1  # PS3.8 Table 9-21
 _LARGEST_PDU = 16 * 1024 * 1024  # we ask for 16 KiB; some send what they like
 _AT_ONCE = 64 * 1024
+_MOST_RECEIVED = 512 * 1024 * 1024  # in one association; answers are small, and the library keeps each in memory
 
 OnEventReport = Callable[[evt.Event], tuple[int, None]]
 
@@ -148,7 +150,7 @@ def _limit_blocking(event: evt.Event, timeout_s: float) -> None:
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         transport.socket.settimeout(timeout_s)
-        whole = partial(_receive, transport.socket, timeout_s)
+        whole = partial(_receive, transport.socket, timeout_s, Counter())
         setattr(transport, "recv", whole)  # noqa: B010 - one instance, not the class
 
 
@@ -176,9 +178,10 @@ def _leave_in_time(association: Association, timeout_s: float) -> None:
     setattr(association, "kill", kill_in_time)  # noqa: B010 - one instance, not the class
 
 
-def _receive(connection: socket.socket, timeout_s: float, wanted: int) -> bytearray:
+def _receive(connection: socket.socket, timeout_s: float, so_far: Counter[str], wanted: int) -> bytearray:
     """So many bytes, fewer where the peer closes; the library takes an OSError for the end of the connection."""
-    if wanted > _LARGEST_PDU:
+    so_far["bytes"] += wanted
+    if wanted > _LARGEST_PDU or so_far["bytes"] > _MOST_RECEIVED:
         raise OSError(errno.EMSGSIZE, "a PDU beyond the limit")
     received, deadline = bytearray(), time.monotonic() + timeout_s
     while len(received) < wanted:

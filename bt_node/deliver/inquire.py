@@ -8,6 +8,7 @@ Nothing is asked about the patient, and whatever comes back about one is not loo
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 
 from pydicom.dataset import Dataset
@@ -20,6 +21,9 @@ from bt_node.deliver.peer import Peer
 from bt_node.domain.completeness import SourceAnswer, SourceSeries
 
 logger = logging.getLogger(__name__)
+
+_CODE_STRING = re.compile(r"[A-Z0-9 _]{1,16}")  # PS3.5 6.2, CS
+_MOST_INSTANCES = 100_000  # of one series; a larger number is no number
 
 
 def ask_source(source: Peer, calling_ae_title: str, study_instance_uid: str, timeout_s: float) -> SourceAnswer:
@@ -43,10 +47,11 @@ def ask_source(source: Peer, calling_ae_title: str, study_instance_uid: str, tim
             if not association.is_established:
                 return SourceAnswer(source.ae_title, trouble="it does not offer C-FIND (Study Root)")
             return SourceAnswer(source.ae_title, _Inquiry(association, study_instance_uid, timeout_s).series())
-    except NoAssociationError as trouble:
+    except (NoAssociationError, SilentError) as trouble:
         return SourceAnswer(source.ae_title, trouble=str(trouble))
-    except SilentError as trouble:
-        return SourceAnswer(source.ae_title, trouble=str(trouble))
+    except Exception as error:  # noqa: BLE001 - edge: whatever a source answers is no reason to stop
+        logger.warning("source %s answered with something unforeseen: %s", source.ae_title, type(error).__name__)
+        return SourceAnswer(source.ae_title, trouble=f"its answer cannot be used ({type(error).__name__})")
 
 
 class _Inquiry:
@@ -59,11 +64,15 @@ class _Inquiry:
         """Every series, with the source's number of instances or our own count.
 
         Raises:
-            SilentError: the query at SERIES level was not answered to its end.
+            SilentError: the query at SERIES level was not answered to its end, or with nothing about this study.
         """
         wanted = {"SeriesInstanceUID": "", "SeriesNumber": "", "Modality": "", "NumberOfSeriesRelatedInstances": ""}
         told = map(_told, self._finder.find(self._study, "SERIES", wanted))
         found = {series.series_instance_uid: series for series in told if series}
+        if self._finder.strays:
+            logger.warning("%d answers of a source are not about the study asked for", self._finder.strays)
+            if not found:
+                raise SilentError("what it answered is not about this study")
         return tuple(self._counted(series) for series in sorted(found.values(), key=lambda each: each.order))
 
     def _counted(self, series: SourceSeries) -> SourceSeries:
@@ -87,7 +96,10 @@ def _told(item: Dataset) -> SourceSeries | None:
         return None
     number, instances = _number(item, "SeriesNumber"), _number(item, "NumberOfSeriesRelatedInstances")
     # A series without instances does not exist: 0 is how some say that they did not count.
-    return SourceSeries(uid, number, text_of(item, "Modality").upper(), instances or None)
+    modality = text_of(item, "Modality").upper()
+    if not _CODE_STRING.fullmatch(modality):
+        modality = ""
+    return SourceSeries(uid, number, modality, instances if instances and instances <= _MOST_INSTANCES else None)
 
 
 def _number(item: Dataset, keyword: str) -> int | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bt_node.domain.uids import is_safe_uid
 from bt_node.receive import command as cs
 from bt_node.receive.command import Command, Value, encode_command
-from bt_node.receive.uids import is_safe_uid
 
 _MAX_COMMENT = 64  # (0000,0902) is LO
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bt_node.domain.receipt import ReceivedInstance
+from bt_node.domain.uids import is_safe_uid
 from bt_node.receive import header, statuses
 from bt_node.receive.errors import EncodingError, StoreRefusedError
 from bt_node.receive.header import Identity, find_identity
 from bt_node.receive.incoming import Incoming
 from bt_node.receive.negotiation import MR_IMAGES, STORAGE_CLASSES
 from bt_node.receive.part10 import StoredFile
-from bt_node.receive.uids import is_safe_uid
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
+from bt_node.domain.uids import is_safe_uid
 from bt_node.receive.encoded import ITEM, elements, encoding_of
 from bt_node.receive.errors import EncodingError
 from bt_node.receive.header import uid_text
-from bt_node.receive.uids import is_safe_uid
 
 _TRANSACTION_UID = 0x00081195
 _FAILED, _REFERENCED = 0x00081198, 0x00081199

@@ -15,10 +15,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from bt_node.domain.uids import is_safe_uid
 from bt_node.receive.durable import locked, place, replace_file, sync_folder, worded, write_all
 from bt_node.receive.errors import SpoolFullError, SpoolGoneError, WrongSpoolError
 from bt_node.receive.incoming import Incoming
-from bt_node.receive.uids import is_safe_uid
 
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 _MIB = 1024 * 1024

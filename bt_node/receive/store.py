@@ -12,6 +12,7 @@ import traceback
 
 from bt_node.domain.errors import InstanceConflictError
 from bt_node.domain.receipt import HeldInstance, ReceivedInstance, Refusal
+from bt_node.domain.uids import is_safe_uid
 from bt_node.receive import statuses
 from bt_node.receive.answers import Answer
 from bt_node.receive.errors import DifferentObjectError, EncodingError, SpoolWriteError, StoreRefusedError
@@ -23,7 +24,6 @@ from bt_node.receive.ports import ReceiptBook
 from bt_node.receive.recorder import GroupRecorder
 from bt_node.receive.sameness import Encoded, same_object
 from bt_node.receive.spool import Spool, instance_path
-from bt_node.receive.uids import is_safe_uid
 
 _log = logging.getLogger(__name__)
 

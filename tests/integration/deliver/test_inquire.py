@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from dicom_builder import STUDY_UID, oblique_grid, ramp_volume, write_series
 from orthanc import OrthancServer
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 
+from bt_node.deliver import association, inquire
 from bt_node.deliver.folder import find_files
 from bt_node.deliver.inquire import ask_source
 from bt_node.deliver.peer import Peer
 from bt_node.deliver.send import send
 from bt_node.domain.completeness import SourceAnswer
+from bt_node.simulate import fake_pacs
 from bt_node.simulate.fake_pacs import FakePacs, Faults
 from bt_node.simulate.node_process import free_port
 
@@ -98,6 +105,87 @@ def test_a_source_that_answers_too_slowly_is_left_alone(
 def test_nobody_asks_about_the_patient(source: FakePacs, fake_peer: Peer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     assert "Doe" not in str(ask(fake_peer)) + caplog.text
+
+
+# ---------------------------------------------------------------- answers that are none
+
+SERIES = "1.2.3.4"
+TEXT = "1.2\x1b[2J\n2026-11-30 job 7: delivered"
+
+
+def match(study: str = STUDY_UID, **values: object) -> Dataset:
+    answer = Dataset()
+    facts = {
+        "SeriesInstanceUID": SERIES,
+        "SeriesNumber": "7",
+        "Modality": "MR",
+        "NumberOfSeriesRelatedInstances": "4",
+    }
+    for keyword, value in {"StudyInstanceUID": study, **facts, **values}.items():
+        answer.add(DataElement(tag_for_keyword(keyword), dictionary_VR(keyword), value, validation_mode=IGNORE))
+    return answer
+
+
+@pytest.fixture
+def answering(pacs: FakePacs, fake_peer: Peer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SourceAnswer]:
+    """What is made of these answers to every query."""
+
+    def make(*answers: Dataset) -> SourceAnswer:
+        monkeypatch.setattr(fake_pacs, "matches", lambda *_, **__: iter(answers))
+        return ask(fake_peer)
+
+    return make
+
+
+STRAYS = {
+    "another study": match("1.2.3", NumberOfSeriesRelatedInstances="1000000"),
+    "a study that is text": match(TEXT),
+    "a series that is text": match(SeriesInstanceUID=TEXT),
+    "a series that is a path": match(SeriesInstanceUID="../../etc/cron.d/x"),
+    "a series of 70 characters": match(SeriesInstanceUID="1." * 34 + "10"),
+    "two series": match(SeriesInstanceUID=["1.2.3", "1.2.4"]),
+    "an instance that is text": match(SOPInstanceUID=TEXT),
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
+def test_an_answer_about_something_else_is_passed_over(answering, stray: Dataset) -> None:
+    alone = answering(stray)
+    assert (alone.series, alone.trouble) == ((), "what it answered is not about this study")
+    beside = answering(stray, match())
+    assert [each.series_instance_uid for each in beside.series] == [SERIES]
+    assert beside.trouble == ""
+
+
+@pytest.mark.parametrize("number", ["1000000", "-4", "9" * 12, "1e9"])
+def test_a_number_that_no_series_has_is_no_number(answering, number: str) -> None:
+    (series,) = answering(match(NumberOfSeriesRelatedInstances=number)).series
+    assert series.instances is None
+
+
+def test_text_for_a_modality_is_none(answering) -> None:
+    (series,) = answering(match(Modality=TEXT)).series
+    assert series.modality == ""
+
+
+def test_series_without_end_are_no_answer(answering) -> None:
+    answer = answering(*(match(SeriesInstanceUID=f"1.2.{number}") for number in range(2_100)))
+    assert answer.series == ()
+    assert answer.trouble
+
+
+def test_an_association_that_brings_too_much_ends(answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(association, "_MOST_RECEIVED", 100_000)
+    answer = answering(*(match(SeriesDescription="x" * 10_000) for _ in range(100)))
+    assert answer.trouble
+
+
+def test_what_nobody_foresaw_is_trouble_in_words(answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(*_: object) -> None:
+        raise IndexError("Doe^Jane")
+
+    monkeypatch.setattr(inquire, "_told", raising)
+    assert answering(match()).trouble == "its answer cannot be used (IndexError)"
 
 
 # ---------------------------------------------------------------- real archives

@@ -1,4 +1,4 @@
-"""Which UIDs may become part of a path.
+"""What is a UID, and so may become part of a path, of the job book and of a question to others.
 
 PS3.5 9.1: at most 64 characters, components of digits joined by dots. Real scanners write components with leading
 zeros, so those pass; nothing but digits and dots ever does, so a UID can never climb out of a folder.

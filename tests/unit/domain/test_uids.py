@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bt_node.domain.uids import is_safe_uid
 from bt_node.receive.spool import instance_path
-from bt_node.receive.uids import is_safe_uid
 
 EVIL = [
     "../../../../tmp/evil", "/etc/cron.d/evil", "1.2.3;rm -rf", "1.2.3\n4", "1.2.3\n", "", ".", "..", "1..2", ".1",
