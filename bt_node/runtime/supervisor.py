@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bt_node.runtime.process import EX_CONFIG, stop_on_signals
+from bt_node.runtime.process import EX_CONFIG, ends_with_us, stop_on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ class _Child:
     failures: int = field(default=0)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self.command)
+        # Two processes that nobody looks after would hold the port and the jobs against the next start.
+        self.process = subprocess.Popen(self.command, preexec_fn=ends_with_us())  # noqa: PLW1509 - no threads here
         self.started_at = time.monotonic()
 
     def ended_with(self) -> int | None:
