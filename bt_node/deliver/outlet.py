@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bt_node.deliver.peer import EchoOutcome, OutgoingFile, Peer
+from bt_node.deliver.peer import EchoOutcome, MayGo, OutgoingFile, Peer, always
 from bt_node.deliver.prove import CommitmentDesk, offered, prove
 from bt_node.deliver.send import echo, send
 from bt_node.domain.proof import Proof, ProofOutcome, Reference
@@ -23,8 +23,13 @@ class Outlet(Protocol):
     def ways(self) -> tuple[Proof, ...]:
         """How it may be asked whether it keeps objects, the best way first."""
 
-    def send(self, objects: Sequence[OutgoingFile], patience: float = 1.0) -> tuple[SendOutcome, ...]:
-        """One outcome for each object, in their order; `patience` multiplies how long an answer is waited for."""
+    def send(
+        self, objects: Sequence[OutgoingFile], patience: float = 1.0, may_go: MayGo = always
+    ) -> tuple[SendOutcome, ...]:
+        """One outcome for each object, in their order; `patience` multiplies how long an answer is waited for.
+
+        `may_go` is asked right before each object leaves.
+        """
 
     def prove(
         self, references: Sequence[Reference], ways: Sequence[Proof], desk: CommitmentDesk
@@ -52,9 +57,11 @@ class DimseOutlet:
         secured = " over TLS" if self._peer.tls else ""
         return f"{self._peer.ae_title} at {self._peer.host}:{self._peer.port}{secured}"
 
-    def send(self, objects: Sequence[OutgoingFile], patience: float = 1.0) -> tuple[SendOutcome, ...]:
+    def send(
+        self, objects: Sequence[OutgoingFile], patience: float = 1.0, may_go: MayGo = always
+    ) -> tuple[SendOutcome, ...]:
         """C-STORE."""
-        return send(self._peer, self._calling_ae_title, objects, self._timeout_s * patience)
+        return send(self._peer, self._calling_ae_title, objects, self._timeout_s * patience, may_go=may_go)
 
     def prove(
         self, references: Sequence[Reference], ways: Sequence[Proof], desk: CommitmentDesk

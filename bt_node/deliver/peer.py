@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bt_node.domain.result import SendOutcome
 
 SLOWEST_BYTES_PER_SECOND = 125_000  # 1 Mbit/s: a large object may take this much longer than the timeout
 
@@ -49,6 +52,20 @@ class OutgoingFile:
     path: Path
     sop_class_uid: str
     sop_instance_uid: str
+
+
+MayGo = Callable[[OutgoingFile], bool]  # asked right before a file leaves: may it still?
+
+
+def always(_: OutgoingFile) -> bool:
+    """Nobody withdraws anything."""
+    return True
+
+
+def withdrawn(file: OutgoingFile) -> SendOutcome:
+    """The outcome of a file that may not leave any more."""
+    detail = "withdrawn before it was sent"
+    return SendOutcome(file.sop_instance_uid, None, delivered=False, detail=detail, withdrawn=True)
 
 
 @dataclass(frozen=True)

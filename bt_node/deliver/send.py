@@ -18,7 +18,7 @@ from pynetdicom.presentation import build_context
 
 from bt_node.deliver.association import NoAssociationError, associate
 from bt_node.deliver.contexts import Parcel, accepted_as, batches, contexts_for, open_parcel
-from bt_node.deliver.peer import SLOWEST_BYTES_PER_SECOND, EchoOutcome, OutgoingFile, Peer
+from bt_node.deliver.peer import SLOWEST_BYTES_PER_SECOND, EchoOutcome, MayGo, OutgoingFile, Peer, always, withdrawn
 from bt_node.deliver.statuses import verdict
 from bt_node.domain.result import SendOutcome
 
@@ -40,6 +40,7 @@ def send(
     objects: Sequence[OutgoingFile],
     timeout_s: float = 60.0,
     progress: Progress | None = None,
+    may_go: MayGo = always,
 ) -> tuple[SendOutcome, ...]:
     """C-STORE files to a peer and return one outcome for each, in the order given.
 
@@ -50,6 +51,7 @@ def send(
         timeout_s: seconds for each of: connecting, the association's answer, the answer to one C-STORE
             (plus what the object's size needs at 1 Mbit/s).
         progress: called with each outcome as it becomes known.
+        may_go: asked right before each file leaves; one that may not is withdrawn.
 
     Raises:
         ValueError: `calling_ae_title` is not an AE title. Nothing else is raised on purpose.
@@ -69,7 +71,7 @@ def send(
         else:
             note(file, _failed(file, parcel, permanent=True))
     for batch in batches(parcels):
-        for parcel, outcome in _send_batch(destination, calling_ae_title, batch, timeout_s):
+        for parcel, outcome in _send_batch(destination, calling_ae_title, batch, timeout_s, may_go):
             note(parcel.file, outcome)
     return tuple(outcomes[file] for file in objects)
 
@@ -96,7 +98,7 @@ def echo(peer: Peer, calling_ae_title: str, timeout_s: float = 10.0) -> EchoOutc
 
 
 def _send_batch(
-    peer: Peer, calling: str, parcels: Sequence[Parcel], timeout_s: float
+    peer: Peer, calling: str, parcels: Sequence[Parcel], timeout_s: float, may_go: MayGo
 ) -> Iterator[tuple[Parcel, SendOutcome]]:
     """Outcomes of parcels whose contexts fit into one association.
 
@@ -108,7 +110,7 @@ def _send_batch(
         answered = False
         try:
             with associate(peer, calling, contexts_for(waiting), timeout_s) as association:
-                for parcel, outcome in _send_over(association, tuple(waiting), timeout_s):
+                for parcel, outcome in _send_over(association, tuple(waiting), timeout_s, may_go):
                     waiting.remove(parcel)
                     answered = answered or outcome.status is not None
                     yield parcel, outcome
@@ -122,7 +124,7 @@ def _send_batch(
 
 
 def _send_over(
-    association: Association, parcels: Sequence[Parcel], timeout_s: float
+    association: Association, parcels: Sequence[Parcel], timeout_s: float, may_go: MayGo
 ) -> Iterator[tuple[Parcel, SendOutcome]]:
     """Send over one association; ends early when the peer ends the association.
 
@@ -140,6 +142,9 @@ def _send_over(
             continue
         if not association.is_established:
             return
+        if not may_go(parcel.file):
+            yield parcel, withdrawn(parcel.file)
+            continue
         patience = timeout_s + parcel.file.path.stat().st_size / SLOWEST_BYTES_PER_SECOND
         started = time.monotonic()
         outcome = _store(association, parcel, syntax, patience)

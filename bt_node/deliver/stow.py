@@ -17,7 +17,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from bt_node.deliver.part10 import NotDicomError, read_identity
-from bt_node.deliver.peer import EchoOutcome, OutgoingFile
+from bt_node.deliver.peer import EchoOutcome, MayGo, OutgoingFile, always, withdrawn
 from bt_node.deliver.prove import CommitmentDesk
 from bt_node.deliver.statuses import verdict
 from bt_node.deliver.web_access import WebAccess
@@ -61,7 +61,9 @@ class StowOutlet:
 
     # ------------------------------------------------------------ sending
 
-    def send(self, objects: Sequence[OutgoingFile], patience: float = 1.0) -> tuple[SendOutcome, ...]:
+    def send(
+        self, objects: Sequence[OutgoingFile], patience: float = 1.0, may_go: MayGo = always
+    ) -> tuple[SendOutcome, ...]:
         """STOW-RS of each object; once the service is out of reach the rest is not tried."""
         outcomes: dict[OutgoingFile, SendOutcome] = {}
         trouble = ""
@@ -73,7 +75,7 @@ class StowOutlet:
         for file in dict.fromkeys(objects):
             if client is not None and not trouble:
                 try:
-                    outcomes[file] = _store(client, file)
+                    outcomes[file] = _store(client, file) if may_go(file) else withdrawn(file)
                 except _UnreachableError as unreachable:
                     trouble = str(unreachable)
             if file not in outcomes:

@@ -50,6 +50,7 @@ class SendOutcome:
             it is still tried again, slowly, because an administrator may mend the destination.
         unreachable: the destination could not be reached, or was left before this object's turn: nothing was sent,
             and it says nothing about the object.
+        withdrawn: it may not leave any more (its job was cancelled, for example): nothing was sent.
     """
 
     sop_instance_uid: str
@@ -58,3 +59,4 @@ class SendOutcome:
     detail: str
     permanent: bool = False
     unreachable: bool = False
+    withdrawn: bool = False

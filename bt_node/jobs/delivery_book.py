@@ -60,6 +60,11 @@ class DeliveryBook:
         with self._database.read() as tx:
             return outbox.due_deliveries(tx, destination, limit)
 
+    def is_pending(self, destination: str, sop_instance_uid: str) -> bool:
+        """Whether an object may (still) be sent to a destination: its job was not cancelled, nor opened again."""
+        with self._database.read() as tx:
+            return outbox.is_pending(tx, destination, sop_instance_uid)
+
     def record_delivery(
         self,
         job_id: int,

@@ -149,6 +149,22 @@ def due_deliveries(
     return [_due(row, tx.now) for row in tx.execute(due).all()]
 
 
+def is_pending(tx: Transaction, destination: str, sop_instance_uid: str) -> bool:
+    """Whether an object is (still) to be sent to a destination."""
+    pending = (
+        select(deliveries.c.result_id)
+        .select_from(_OF_JOB)
+        .where(
+            jobs.c.state.in_(_SENDING),
+            results.c.superseded_at.is_(None),
+            results.c.sop_instance_uid == sop_instance_uid,
+            deliveries.c.destination == destination,
+            deliveries.c.state == DeliveryState.PENDING,
+        )
+    )
+    return tx.execute(pending).first() is not None
+
+
 def _due(row: Any, now: float) -> DueDelivery:
     return DueDelivery(
         job_id=row.job_id,

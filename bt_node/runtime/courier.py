@@ -11,7 +11,7 @@ from bt_node.deliver.outlet import Outlet
 from bt_node.deliver.pause import pause_before_attempt
 from bt_node.deliver.peer import OutgoingFile
 from bt_node.deliver.prove import CommitmentDesk
-from bt_node.domain.errors import BtNodeError
+from bt_node.domain.errors import BookUnavailableError, BtNodeError
 from bt_node.domain.proof import Answer, CommitmentReport, Proof, ProofOutcome, ProofWanted, Reference
 from bt_node.domain.result import SendOutcome
 from bt_node.jobs import DueDelivery, JobBook
@@ -87,7 +87,7 @@ class Courier:
             outcomes = self._send(items)
             acknowledged += sum(outcome.delivered for outcome in outcomes)
             for item, outcome in zip(items, outcomes, strict=True):
-                if not outcome.unreachable:
+                if not (outcome.unreachable or outcome.withdrawn):
                     self._write_down(item, outcome)
             out_of_reach = next((outcome.detail for outcome in outcomes if outcome.unreachable), "")
             self._note_reach(out_of_reach)
@@ -120,12 +120,21 @@ class Courier:
             OutgoingFile(self._spool.root / item.path, item.sop_class_uid, item.sop_instance_uid) for item in items
         ]
         try:
-            return self._outlet.send(files, min(1.0 + max(item.attempts for item in items), _MOST_PATIENCE))
+            patience = min(1.0 + max(item.attempts for item in items), _MOST_PATIENCE)
+            return self._outlet.send(files, patience, self._may_go)
         except BtNodeError:
             raise
         except Exception as error:  # noqa: BLE001 - edge: whatever a destination provokes counts as an attempt
             detail = self._not_foreseen(error)
             return tuple(SendOutcome(item.sop_instance_uid, None, delivered=False, detail=detail) for item in items)
+
+    def _may_go(self, file: OutgoingFile) -> bool:
+        """Whether an object is still to be sent: a person may have cancelled its job a moment ago."""
+        try:
+            return self._book.is_pending(self.name, file.sop_instance_uid)
+        except BookUnavailableError as away:  # what nobody could note does not leave either
+            log_error(logger, f"{file.sop_instance_uid} for {self.name}", away)
+            return False
 
     def _write_down(self, item: DueDelivery, outcome: SendOutcome) -> None:
         pause = self._settings.pause(item.attempts + 1)

@@ -190,6 +190,14 @@ def test_a_service_that_lets_nobody_in_is_out_of_reach_for_all_objects(
     assert detail in service.outlet().check().detail
 
 
+def test_an_object_that_may_not_leave_any_more_is_withdrawn(service: Service, make_file: MakeFile) -> None:
+    service.say(200, [])
+    first, second = make_file(1), make_file(2)
+    outcomes = service.outlet().send([first, second], 1.0, lambda file: file is first)
+    assert [outcome.withdrawn for outcome in outcomes] == [False, True]
+    assert len(service.seen) == 1
+
+
 def test_a_large_object_arrives_whole_and_without_retries_of_the_library(
     service: Service, make_file: MakeFile
 ) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
 
 import pytest
 from node_bench import Bench
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from receive_cases import wait_until
 
 from bt_node.deliver.outlet import DimseOutlet
 from bt_node.deliver.peer import Peer
+from bt_node.domain.errors import BookUnavailableError
 from bt_node.domain.result import EncodedObject, ResultKind
 from bt_node.domain.states import JobState
 from bt_node.jobs import RunRecord, StoredResult
@@ -73,6 +76,34 @@ def test_a_result_whose_file_was_changed_is_not_sent_and_the_job_runs_again(benc
     view = bench.book.view(job)
     assert (view["state"], view["code"]) == (JobState.READY, "result-damaged")
     assert "2.25.11" in view["reason"]
+
+
+@pytest.mark.parametrize("happens", ["cancelled", "opened again", "the job book is away"])
+def test_no_further_object_leaves_once_its_job_was_cancelled(
+    bench: Bench, delivering, happens: str, monkeypatch
+) -> None:
+    job = delivering("pacs")
+    with FakePacs(faults=Faults(answer_after_seconds=1.0)) as pacs:
+        sending = threading.Thread(target=courier(bench, "pacs", peer_of(pacs)).deliver_due)
+        sending.start()
+        wait_until(lambda: pacs.store_requests == 1)  # its answer is on its way
+        match happens:
+            case "cancelled":
+                bench.book.cancel(job, "ann")
+            case "opened again":
+                bench.book.make_again(job, ["2.25.12"])
+            case _:
+                monkeypatch.setattr(bench.book, "is_pending", away)
+        sending.join(30)
+        assert pacs.store_requests == 1
+    monkeypatch.undo()
+    [first, second] = bench.book.view(job)["results"]
+    assert first["destinations"]["pacs"]["status"] == "0x0000"
+    assert second["destinations"]["pacs"]["attempts"] == 0
+
+
+def away(*_: object) -> None:
+    raise BookUnavailableError("away")
 
 
 def test_everything_delivered_makes_the_job_done_with_a_status_for_each_object(bench: Bench, delivering) -> None:

@@ -112,7 +112,7 @@ def test_a_mount_that_is_lost_damages_no_result_and_purges_no_study(bench: Bench
     keeper = Housekeeper(bench.book, spool, config, None)
 
     class Unused:
-        def send(self, objects: list[OutgoingFile], patience: float = 1.0) -> None:
+        def send(self, objects: list[OutgoingFile], *_: object) -> None:
             raise AssertionError("nothing may be sent")
 
     courier = Courier("pacs", Unused(), bench.book, spool, CourierSettings(1.0, 1.0, 3600.0))
