@@ -206,7 +206,9 @@ class _Place:
             raise UnusableFrameError("no PixelSpacing")
         if rows is None or columns is None or not 0 < min(rows, columns) <= max(rows, columns) <= _LARGEST_MATRIX:
             raise UnusableFrameError("no image matrix (Rows, Columns)")
-        slope, intercept = number(rescale, "RescaleSlope"), number(rescale, "RescaleIntercept")
+        slope, intercept = _rescaling(rescale, "RescaleSlope", 1.0), _rescaling(rescale, "RescaleIntercept", 0.0)
+        if slope == 0:
+            raise UnusableFrameError("RescaleSlope is 0, so that every pixel has the same value")
         return SliceFacts(
             sop_instance_uid=text(ds, "SOPInstanceUID"),
             frame=frame,
@@ -222,10 +224,22 @@ class _Place:
             pixel_spacing=(spacing[0], spacing[1]),
             rows=rows,
             columns=columns,
-            slope=slope or 1.0,
-            intercept=intercept if intercept is not None else 0.0,
+            slope=slope,
+            intercept=intercept,
             instance_number=number_shown,
         )
+
+
+def _rescaling(ds: Dataset, keyword: str, absent: float) -> float:
+    """A number of the pixel transformation; `absent` only where there is no value: text is not none.
+
+    Raises:
+        UnusableFrameError: the value is not a number.
+    """
+    value = number(ds, keyword)
+    if value is None and texts(ds, keyword):
+        raise UnusableFrameError(f"{keyword} is not a number")
+    return absent if value is None else value
 
 
 _COSINE_TOLERANCE = 1e-2  # catches zeros and garbage; the stack is judged more strictly where it is built

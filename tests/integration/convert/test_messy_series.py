@@ -8,7 +8,9 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_builder import made_uid, oblique_grid, ramp_volume, write_enhanced, write_series
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import LegacyConvertedEnhancedMRImageStorage
 
 from bt_node.assemble.study import read_study
@@ -218,6 +220,41 @@ def test_two_images_of_one_place_that_differ_in_one_pixel_are_refused(tmp_path: 
 
 
 # ---------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "words"),
+    [
+        ("RescaleSlope", b"0 ", "RescaleSlope is 0"),
+        ("RescaleSlope", b"none", "RescaleSlope is not a number"),
+        ("RescaleSlope", b"1e400 ", "RescaleSlope is not a number"),
+        ("RescaleIntercept", b"n/a ", "RescaleIntercept is not a number"),
+    ],
+)
+@pytest.mark.parametrize("planes", [range(1), range(6)])
+def test_a_slope_that_is_none_is_refused_in_words_and_not_taken_as_absent(
+    tmp_path: Path, keyword: str, value: bytes, words: str, planes: range
+) -> None:
+    """One slice of a series scaled otherwise than the rest, and nobody told: that would be another image."""
+    paths = write_series(tmp_path, ONE, RescaleSlope="0.5", RescaleIntercept="0.25")
+    for plane in planes:
+        ds = pydicom.dcmread(paths[plane])
+        ds[keyword] = RawDataElement(Tag(keyword), "DS", len(value), value, 0, False, True)
+        ds.save_as(paths[plane])
+    facts = read_study(by_uid(*paths))
+    told = [aside.reason for aside in facts.set_aside]
+    assert facts.series == ()
+    assert any(words in reason for reason in told), told
+
+
+def test_a_slope_that_is_empty_is_absent_which_is_one(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, ONE)
+    ds = pydicom.dcmread(paths[0])
+    ds.RescaleSlope = ds.RescaleIntercept = ""
+    ds.save_as(paths[0])
+    (stacked,) = load(*paths)
+    assert {(facts.slope, facts.intercept) for facts in stacked.slices} == {(1.0, 0.0)}
+    assert same(stacked, ONE)
 
 
 def test_real_world_value_maps_are_not_applied(tmp_path: Path) -> None:

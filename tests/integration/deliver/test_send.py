@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -266,7 +267,7 @@ def test_a_peer_that_takes_an_object_bit_by_bit_does_not_hold_us_for_ever(
 def test_a_pdu_beyond_all_bounds_is_not_read() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, pytest.raises(OSError, match="limit"):
-        _receive(ours, 1.0, 0x7FFFFFFF)
+        _receive(ours, 1.0, Counter(), 0x7FFFFFFF)
 
 
 def test_an_answer_waits_for_the_sender_and_not_for_the_librarys_own_thread(fake_peer: Peer) -> None:
