@@ -15,6 +15,7 @@ from dicom_builder import oblique_grid, ramp_volume, write_enhanced, write_serie
 from bt_node.domain.geometry import Grid
 from bt_node.domain.study import SliceFacts, StackedSeries
 from bt_node.domain.tumour import (
+    TUMOURS,
     Findings,
     LabelMap,
     Region,
@@ -62,9 +63,15 @@ def measurements(labels: LabelMap) -> dict[Region, RegionMeasurement]:
 
 
 def tumour_type(top: TumourType = TumourType.GLIOMA, certainty: float = 0.931) -> TumourTypeFinding:
-    """A classifier's answer with a given best class."""
+    """A classifier's answer with a given best class; given a tumour, the best type is as sure."""
     rest = (1 - certainty) / 3
-    return TumourTypeFinding({kind: certainty if kind is top else rest for kind in TumourType}, 9, CLASSIFIER)
+    best = TumourType.GLIOMA if top is TumourType.NONE else top
+    return TumourTypeFinding(
+        {kind: certainty if kind is top else rest for kind in TumourType},
+        9,
+        CLASSIFIER,
+        given_tumour={kind: certainty if kind is best else (1 - certainty) / 2 for kind in TUMOURS},
+    )
 
 
 def stack(paths: Sequence[Path], grid: Grid) -> StackedSeries:

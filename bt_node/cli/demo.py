@@ -45,10 +45,9 @@ def _show(outcome: DemoOutcome) -> None:
     )
     findings = {"volumes_ml": {}, "tumour_type": None, "cautions": []} | (view["findings"] or {})
     if findings["tumour_type"]:
-        echo(
-            f"Tumour type: {findings['tumour_type']['name']} "
-            + ", ".join(f"{name} {p:.1%}" for name, p in findings["tumour_type"]["probabilities"].items())
-        )
+        shares = findings["tumour_type"]["given_tumour"]
+        told = ", ".join(f"{name} {p:.1%}" for name, p in shares.items())
+        echo(f"Tumour type: {findings['tumour_type']['name']} (given a tumour: {told})")
     for caution in findings["cautions"]:
         echo(f"Caution: {caution}")
     print_table(

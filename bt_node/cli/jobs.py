@@ -209,8 +209,14 @@ def _print_findings(findings: dict[str, Any]) -> None:
     rows += [(f"{name} ml", ml) for name, ml in findings["volumes_ml"].items()]
     rows += [(f"{name} ml", "not assessed") for name in findings.get("not_assessed", [])]
     tumour_type = findings.get("tumour_type")
+    # An outline answers whether there is a tumour; jobs of older versions have only the classifier's own words.
+    given = (tumour_type or {}).get("given_tumour") if findings["volumes_ml"].get("WT") else None
     if tumour_type:
-        rows += [(f"P({name})", p) for name, p in tumour_type["probabilities"].items()]
+        rows.append(("tumour type", tumour_type["name"]))
+        if given:
+            rows += [(f"P({name}), given a tumour", p) for name, p in given.items()]
+        else:
+            rows += [(f"P({name})", p) for name, p in tumour_type["probabilities"].items()]
         chosen = tumour_type.get("slices_chosen", "")
         rows.append(("tumour type from", f"{tumour_type['slices_used']} slices {chosen}".strip()))
     elif findings.get("no_tumour_type_because"):
@@ -220,7 +226,6 @@ def _print_findings(findings: dict[str, Any]) -> None:
     rows += [("caution", caution) for caution in findings.get("cautions", [])]
     print_table(f"Findings. {findings['research_use_only']}", ("what", "value"), rows)
     for each in (tumour_type or {}).get("slices", []):
-        echo(
-            f"  slice z {each['z_mm']} mm, share {each['share']:.2f}: {each['name']} {each['probability']:.2f}  "
-            f"{each['sop_instance_uid']}"
-        )
+        prefix = "given_tumour_" if given and each.get("given_tumour_name") else ""
+        said = f"{each[f'{prefix}name']} {each[f'{prefix}probability']:.2f}"
+        echo(f"  slice z {each['z_mm']} mm, share {each['share']:.2f}: {said}  {each['sop_instance_uid']}")

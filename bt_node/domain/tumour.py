@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,7 +20,10 @@ from bt_node.domain.study import Role
 
 __all__ = [
     "LABEL_OF",
+    "LEAST_TYPE_PROBABILITY",
     "PARTS_OF",
+    "TUMOURS",
+    "TYPE_WORDS",
     "Findings",
     "LabelMap",
     "Region",
@@ -71,6 +75,23 @@ class TumourType(StrEnum):
     NONE = "no_tumour"
 
 
+# How sentences call them.
+TYPE_WORDS: Mapping[TumourType, str] = MappingProxyType(
+    {
+        TumourType.GLIOMA: "glioma",
+        TumourType.MENINGIOMA: "meningioma",
+        TumourType.PITUITARY: "pituitary tumour",
+        TumourType.NONE: "no tumour",
+    }
+)
+
+# The types of tumour: what may be named once something is outlined.
+TUMOURS: tuple[TumourType, ...] = tuple(kind for kind in TumourType if kind is not TumourType.NONE)
+
+# From which probability on a type is named where the release does not say: nine of ten, a cautious guess.
+LEAST_TYPE_PROBABILITY = 0.9
+
+
 @dataclass(frozen=True)
 class SliceAnswer:
     """What one slice said by itself.
@@ -82,6 +103,8 @@ class SliceAnswer:
         certainty: the probability of that type, 0 to 1.
         level_mm: where it lies, LPS z in mm; None when the slice has no place in a patient (a picture file).
         sop_instance_uid: the source image nearest to it; empty where there is none.
+        tumour_top: its most probable type given that there is a tumour; None where that was not kept.
+        tumour_certainty: the probability of that type, given a tumour.
     """
 
     index: int
@@ -90,6 +113,8 @@ class SliceAnswer:
     certainty: float
     level_mm: float | None = None
     sop_instance_uid: str = ""
+    tumour_top: TumourType | None = None
+    tumour_certainty: float = 0.0
 
 
 class SliceBasis(StrEnum):
@@ -105,12 +130,19 @@ class SliceBasis(StrEnum):
 class TumourTypeFinding:
     """Probabilities over all tumour types (they sum to 1) and the slices they came from.
 
+    Whether there is a tumour is asked of the classifier only where nothing is outlined. Where something is, what it
+    adds is the type given a tumour: `given_tumour`, which sums to 1 without "no tumour".
+
     Attributes:
-        probabilities: of the study (or picture) as a whole.
+        probabilities: of the study (or picture) as a whole, "no tumour" among them.
         slices_used: how many slices had a say.
         release: which classifier spoke.
         slices: what each of them said; empty where that was not kept.
         basis: how they were chosen.
+        given_tumour: probabilities of the three types of tumour given that there is one; left out: `probabilities`
+            without "no tumour", made to sum to 1.
+        least_probability: the release's limit, below which no type is named (to a tenth of a percent, as reports say
+            it).
     """
 
     probabilities: Mapping[TumourType, float]
@@ -118,12 +150,35 @@ class TumourTypeFinding:
     release: ReleaseIdentity
     slices: tuple[SliceAnswer, ...] = ()
     basis: SliceBasis = SliceBasis.GIVEN
+    given_tumour: Mapping[TumourType, float] = field(default_factory=dict)
+    least_probability: float = LEAST_TYPE_PROBABILITY
 
     def __post_init__(self) -> None:
         if set(self.probabilities) != set(TumourType):
             raise ValueError(f"probabilities must name every tumour type, not {sorted(self.probabilities)}")
         if abs(sum(self.probabilities.values()) - 1.0) > 1e-3:  # noqa: PLR2004
             raise ValueError(f"probabilities must sum to 1, not {sum(self.probabilities.values()):.4f}")
+        if not self.given_tumour:
+            object.__setattr__(self, "given_tumour", _given_tumour(self.probabilities))
+        if set(self.given_tumour) != set(TUMOURS):
+            raise ValueError(f"given a tumour its types must be named, not {sorted(self.given_tumour)}")
+        if abs(sum(self.given_tumour.values()) - 1.0) > 1e-3:  # noqa: PLR2004
+            raise ValueError(f"given a tumour its types must sum to 1, not {sum(self.given_tumour.values()):.4f}")
+
+    @property
+    def tumour_top(self) -> TumourType:
+        """The most probable type given that there is a tumour."""
+        return max(self.given_tumour, key=lambda kind: self.given_tumour[kind])
+
+    @property
+    def tumour_certainty(self) -> float:
+        """Probability of that type, given a tumour."""
+        return self.given_tumour[self.tumour_top]
+
+    @property
+    def names_type(self) -> bool:
+        """Whether that probability is enough for this release to name the type."""
+        return round(self.tumour_certainty, 3) >= self.least_probability
 
     @property
     def top(self) -> TumourType:
@@ -138,6 +193,11 @@ class TumourTypeFinding:
     def votes(self, kind: TumourType, least: float = 0.0) -> int:
         """How many slices name `kind` as most probable, with at least this probability."""
         return sum(1 for each in self.slices if each.top is kind and each.certainty >= least)
+
+
+def _given_tumour(probabilities: Mapping[TumourType, float]) -> dict[TumourType, float]:
+    ill = sum(probabilities[kind] for kind in TUMOURS)
+    return {kind: probabilities[kind] / ill if ill > 0 else 1 / len(TUMOURS) for kind in TUMOURS}
 
 
 @dataclass(frozen=True)
@@ -188,6 +248,17 @@ class Findings:
     def not_assessed(self) -> tuple[Region, ...]:
         """Regions that nothing can be said about, because a sequence is missing."""
         return tuple(region for region in Region if region not in self.measurements)
+
+    @property
+    def named_type(self) -> TumourType | None:
+        """The type of the outlined tumour; None where nothing is outlined, none was asked for, or it is doubtful."""
+        named = self.tumour_type
+        return named.tumour_top if named is not None and self.tumour_outlined and named.names_type else None
+
+    @property
+    def type_is_indeterminate(self) -> bool:
+        """Whether something is outlined and the classifier is not sure enough of any type."""
+        return self.tumour_outlined and self.tumour_type is not None and not self.tumour_type.names_type
 
     @property
     def models_agree(self) -> bool | None:

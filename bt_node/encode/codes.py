@@ -53,7 +53,7 @@ YES = Code("373066001", "SCT", "Yes")  # CID 230
 
 # ---- what it may be
 IMPRESSION = Code("111023", "DCM", "Differential Diagnosis/Impression")
-CERTAINTY = Code("111013", "DCM", "Certainty of Impression")  # 0 to 100 percent
+CERTAINTY = Code("111013", "DCM", "Certainty of Impression")
 ABSENT = Code("272519000", "SCT", "Absent")
 INDETERMINATE = Code("82334004", "SCT", "Indeterminate")
 NOT_EVALUATED = Code("373121007", "SCT", "Not Evaluated")  # CID 3703

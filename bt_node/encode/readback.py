@@ -250,14 +250,18 @@ def _key(code: Code) -> tuple[str, str]:
 
 
 def _check_evaluations(dataset: Dataset, report: Report) -> None:
-    """Coded answers and comments under the root's Qualitative Evaluations."""
+    """Answers and comments under the root's Qualitative Evaluations."""
     containers = [item for item in dataset.ContentSequence if _name(item) == codes.QUALITATIVE_EVALUATIONS.value]
     children = [child for item in containers for child in item.ContentSequence]
-    answers = [(_name(child), _value(child)) for child in children if child.ValueType == "CODE"]
-    meant = [(each.concept.value, _key(each.value)) for each in report.statements]
-    texts = [str(child.TextValue) for child in children if child.ValueType == "TEXT"]
+    said = [child for child in children if _name(child) != codes.COMMENT.value]
+    answers = [(_name(child), _value(child) if child.ValueType == "CODE" else str(child.TextValue)) for child in said]
+    meant = [
+        (each.concept.value, each.value if isinstance(each.value, str) else _key(each.value))
+        for each in report.statements
+    ]
+    texts = [str(child.TextValue) for child in children if _name(child) == codes.COMMENT.value]
     if answers != meant:
-        raise ReadBackError("SR", f"coded answers are {answers}, not {meant}")
+        raise ReadBackError("SR", f"answers are {answers}, not {meant}")
     if texts != list(report.comments):
         raise ReadBackError("SR", f"{len(texts)} comments do not read as the {len(report.comments)} written")
 

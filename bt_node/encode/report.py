@@ -51,10 +51,10 @@ class MeasuredGroup:
 
 @dataclass(frozen=True)
 class Statement:
-    """A coded question and its coded answer."""
+    """A coded question and its answer: a code, or words where TID 1500 has no place for a number."""
 
     concept: Code
-    value: Code
+    value: Code | str
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,6 @@ def _outlined_group(region: Region, request: EncodeRequest, outlines: Outlines) 
         quantities=(
             *_sizes(findings.measurements[region], findings.segmenter),
             *compared_sizes(request.follow_up, region, findings.segmenter),
-            *(_certainty(findings) if region is Region.WT else ()),
         ),
     )
 
@@ -130,7 +129,6 @@ def _nothing_outlined(request: EncodeRequest, study_instance_uid: str) -> Measur
         quantities=(
             *_sizes(findings.measurements[Region.WT], findings.segmenter),
             *compared_sizes(request.follow_up, Region.WT, findings.segmenter),
-            *_certainty(findings),
         ),
     )
 
@@ -144,11 +142,20 @@ def _sizes(measured: RegionMeasurement, release: ReleaseIdentity) -> tuple[Quant
     return (volume, *lengths)
 
 
-def _certainty(findings: Findings) -> tuple[Quantity, ...]:
-    named = findings.tumour_type
-    if named is None:
-        return ()
-    return (Quantity(codes.CERTAINTY, round(100 * named.certainty, 1), codes.PERCENT, named.release),)
+def _impression(findings: Findings) -> list[Statement]:
+    """The type of what is outlined, with its certainty; indeterminate below the release's limit.
+
+    The certainty stands with the type and nowhere else: in a group it would be read as that of the finding there.
+    Under Qualitative Evaluations TID 1500 takes codes and texts, no numbers.
+    """
+    named, kind = findings.tumour_type, findings.named_type
+    if named is None or not findings.tumour_outlined:
+        return []
+    if kind is None:
+        return [Statement(codes.IMPRESSION, codes.INDETERMINATE)]
+    diagnosis = codes.DIAGNOSES[kind]
+    sure = f"{diagnosis.meaning}: {100 * named.tumour_certainty:.1f} %, given that what is outlined is a tumour"
+    return [Statement(codes.IMPRESSION, diagnosis), Statement(codes.CERTAINTY, sure)]
 
 
 # Without one of these sequences "no tumour" would be said on too little evidence.
@@ -158,17 +165,14 @@ _NEEDED_TO_EXCLUDE = frozenset({Role.T1C, Role.FLAIR})
 def _statements(request: EncodeRequest, outlined: tuple[Region, ...]) -> tuple[Statement, ...]:
     findings = request.findings
     compared = [Statement(codes.COMPARED, codes.YES)] if request.follow_up else []
-    named = findings.tumour_type.top if findings.tumour_type else None
-    diagnosis = codes.DIAGNOSES.get(named) if named else None
-    impression = [Statement(codes.IMPRESSION, diagnosis)] if diagnosis else []
     parts = (*_absent_parts(findings, outlined), *_hidden_parts(findings))
-    return (*impression, *_presence(findings, outlined), *parts, *compared)
+    return (*_impression(findings), *_presence(findings, outlined), *parts, *compared)
 
 
 def _presence(findings: Findings, outlined: tuple[Region, ...]) -> list[Statement]:
-    """Absent where neither model sees a tumour, indeterminate where they disagree; an outline speaks for itself."""
+    """An outline speaks for itself. Without one: absent where neither model sees a tumour, else indeterminate."""
     if outlined:
-        return [Statement(codes.NEOPLASM, codes.INDETERMINATE)] if findings.models_agree is False else []
+        return []
     sure = findings.models_agree is not False and not _NEEDED_TO_EXCLUDE & set(findings.missing)
     return [Statement(codes.NEOPLASM, codes.ABSENT if sure else codes.INDETERMINATE)]
 

@@ -17,7 +17,7 @@ from bt_node.encode import codes
 from bt_node.encode.comparison import former_evidence
 from bt_node.encode.equipment import common_attributes, contributing_equipment
 from bt_node.encode.quantity import Quantity
-from bt_node.encode.report import MeasuredGroup, Report, SegmentReference
+from bt_node.encode.report import MeasuredGroup, Report, SegmentReference, Statement
 from bt_node.encode.request import EncodeRequest, NodeIdentity
 from bt_node.encode.source import SourceImages
 from bt_node.encode.uids import derived_uid, releases_of
@@ -166,17 +166,14 @@ def _descendants(item: Dataset) -> list[Dataset]:
 
 
 def qualitative_evaluations(report: Report) -> sr.ContainerContentItem:
-    """TID 1500's root-level container: coded answers, and comments as text.
+    """TID 1500's root-level container: answers, most of them coded, and comments as text.
 
     The tumour type stands here and not in a group of its own, which would have to be TID 1501 beside TID 1411.
     """
     container = sr.ContainerContentItem(name=concept(codes.QUALITATIVE_EVALUATIONS), relationship_type="CONTAINS")
     container.ContentSequence = sr.ContentSequence(
         [
-            *(
-                sr.CodeContentItem(name=answer.concept, value=answer.value, relationship_type="CONTAINS")
-                for answer in report.statements
-            ),
+            *(_answer(answer) for answer in report.statements),
             *(
                 sr.TextContentItem(name=codes.COMMENT, value=comment, relationship_type="CONTAINS")
                 for comment in report.comments
@@ -184,3 +181,9 @@ def qualitative_evaluations(report: Report) -> sr.ContainerContentItem:
         ]
     )
     return container
+
+
+def _answer(statement: Statement) -> sr.ContentItem:
+    if isinstance(statement.value, str):
+        return sr.TextContentItem(name=statement.concept, value=statement.value, relationship_type="CONTAINS")
+    return sr.CodeContentItem(name=statement.concept, value=statement.value, relationship_type="CONTAINS")

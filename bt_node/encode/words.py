@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bt_node.domain.result import ResultKind
-from bt_node.domain.tumour import Findings, SliceBasis, TumourType, TumourTypeFinding
+from bt_node.domain.tumour import TYPE_WORDS, Findings, SliceAnswer, SliceBasis, TumourType, TumourTypeFinding
 from bt_node.encode.request import EncodeRequest
 
 _LONG_STRING = 64  # characters of VR LO, PS3.5 Table 6.2-1
@@ -87,13 +87,24 @@ def _tumour_type(findings: Findings) -> tuple[str, ...]:
     if finding is None:
         why = f"not assessed, because {findings.no_type_because}" if findings.no_type_because else _NO_CLASSIFIER
         return (f"Tumour type: {why}.",)
-    shares = ", ".join(f"{_TYPE_WORDS[kind]} {100 * finding.probabilities[kind]:.1f} %" for kind in TumourType)
     release = finding.release
-    sentence = (
-        f"Tumour type probabilities over {finding.slices_used} slices{_chosen(finding)}: {shares}. "
-        f"By {release.name} {release.version}, weights SHA-256 {release.weights_sha256}."
-    )
-    return (sentence, *_slice_by_slice(finding))
+    by = f"By {release.name} {release.version}, weights SHA-256 {release.weights_sha256}."
+    told = f"over {finding.slices_used} slices{_chosen(finding)}: {_shares(findings, finding)}. {by}"
+    if not findings.tumour_outlined:
+        return (f"Tumour type probabilities {told}", *_slice_by_slice(finding))
+    given = f"Tumour type, given that what is outlined is a tumour, {told}"
+    doubt = "" if finding.names_type else f" Indeterminate: a type is named from {_percent(finding)} on."
+    return (f"{given}{doubt}", *_slice_by_slice(finding, given_tumour=True))
+
+
+def _shares(findings: Findings, finding: TumourTypeFinding) -> str:
+    """An outline answers whether there is a tumour: then the types share the whole."""
+    shares = finding.given_tumour if findings.tumour_outlined else finding.probabilities
+    return ", ".join(f"{TYPE_WORDS[kind]} {100 * shares[kind]:.1f} %" for kind in TumourType if kind in shares)
+
+
+def _percent(finding: TumourTypeFinding) -> str:
+    return f"{100 * finding.least_probability:.0f} %"
 
 
 def _chosen(finding: TumourTypeFinding) -> str:
@@ -103,23 +114,20 @@ def _chosen(finding: TumourTypeFinding) -> str:
     return f" {finding.basis.value}{weighted}"
 
 
-def _slice_by_slice(finding: TumourTypeFinding) -> tuple[str, ...]:
+def _slice_by_slice(finding: TumourTypeFinding, *, given_tumour: bool = False) -> tuple[str, ...]:
     """Which slices, and what each would say alone: a mean hides whether they agree."""
     placed = [each for each in finding.slices if each.level_mm is not None]
     if not placed:
         return ()
-    said = ", ".join(
-        f"{each.level_mm:.0f} mm {_TYPE_WORDS[each.top]} {100 * each.certainty:.0f} %" for each in placed
-    )
-    return (f"Axial slices by patient height (z), and what each says alone: {said}.",)
+    said = ", ".join(f"{each.level_mm:.0f} mm {_said(each, given_tumour=given_tumour)}" for each in placed)
+    given = ", given a tumour" if given_tumour else ""
+    return (f"Axial slices by patient height (z), and what each says alone{given}: {said}.",)
 
 
-_TYPE_WORDS = {
-    TumourType.GLIOMA: "glioma",
-    TumourType.MENINGIOMA: "meningioma",
-    TumourType.PITUITARY: "pituitary tumour",
-    TumourType.NONE: "no tumour",
-}
+def _said(each: SliceAnswer, *, given_tumour: bool) -> str:
+    if given_tumour and each.tumour_top is not None:
+        return f"{TYPE_WORDS[each.tumour_top]} {100 * each.tumour_certainty:.0f} %"
+    return f"{TYPE_WORDS[each.top]} {100 * each.certainty:.0f} %"
 
 
 def _release_words(request: EncodeRequest) -> str:

@@ -15,7 +15,7 @@ from torch import nn
 
 from bt_node.domain.errors import OutOfDeviceMemoryError, PictureError, ReleaseError
 from bt_node.domain.geometry import FloatArray, ImageArray
-from bt_node.domain.tumour import ReleaseIdentity, SliceAnswer, TumourTypeFinding
+from bt_node.domain.tumour import TUMOURS, ReleaseIdentity, SliceAnswer, TumourTypeFinding
 from bt_node.infer.networks.build import NetworkArgumentsError, build_network
 from bt_node.infer.picture import NORMALISATIONS, frame_head, to_network
 from bt_node.infer.release import ClassifierManifest, Release, read_verified_weights
@@ -52,7 +52,7 @@ class Classifier:
             weights: how much each slice counts, positive, any unit; all the same when left out.
 
         Returns:
-            Probabilities that sum to 1, and what each slice that was used said.
+            Probabilities that sum to 1, those of the types given a tumour, and what each slice that was used said.
 
         Raises:
             PictureError: no slice shows a head.
@@ -109,11 +109,37 @@ class Classifier:
     def _finding(self, places: Sequence[int], share: FloatArray, probabilities: FloatArray) -> TumourTypeFinding:
         classes = self.manifest.output.classes
         by_type = dict(zip(classes, (float(value) for value in share @ probabilities), strict=True))
+        given = given_tumour(probabilities, [classes.index(kind) for kind in TUMOURS])
         answers = tuple(
-            SliceAnswer(place, float(part), classes[int(row.argmax())], float(row.max()))
-            for place, part, row in zip(places, share, probabilities, strict=True)
+            SliceAnswer(
+                place,
+                float(part),
+                classes[int(row.argmax())],
+                float(row.max()),
+                tumour_top=TUMOURS[int(types.argmax())],
+                tumour_certainty=float(types.max()),
+            )
+            for place, part, row, types in zip(places, share, probabilities, given, strict=True)
         )
-        return TumourTypeFinding(by_type, len(places), self.identity, answers)
+        return TumourTypeFinding(
+            by_type,
+            len(places),
+            self.identity,
+            answers,
+            given_tumour=dict(zip(TUMOURS, (float(value) for value in share @ given), strict=True)),
+            least_probability=self.manifest.output.least_type_probability,
+        )
+
+
+def given_tumour(probabilities: FloatArray, columns: Sequence[int]) -> FloatArray:
+    """Probabilities (N, types) of the types in these columns, given that it is one of them.
+
+    That is the softmax over their logits alone, at the same temperature: slice by slice, so that one which surely
+    shows no tumour says nothing about presence, and still says which type it would be.
+    """
+    types = probabilities[:, list(columns)]
+    ill = types.sum(axis=1, keepdims=True)
+    return np.where(ill > 0, types / np.where(ill > 0, ill, 1.0), 1.0 / len(columns))
 
 
 def picture_logits(network: nn.Module, pictures: torch.Tensor, *, mirror_average: bool) -> torch.Tensor:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bt_node.domain.errors import ReleaseError, WeightsMismatchError
 from bt_node.domain.study import Role
-from bt_node.domain.tumour import Region, ReleaseIdentity, TumourType
+from bt_node.domain.tumour import LEAST_TYPE_PROBABILITY, Region, ReleaseIdentity, TumourType
 
 MANIFEST = "manifest.toml"
 _SCORED_REGIONS = (Region.WT, Region.TC, Region.ET)
@@ -119,6 +119,8 @@ class ClassifierOutput(_Table):
     classes: tuple[TumourType, ...]
     temperature: Annotated[float, Field(gt=0)] = 1.0
     mirror_average: bool = False  # logits are the mean over a picture and its left-right mirror image
+    # Below it, given that there is a tumour, no type is named; measured by the run that made the release.
+    least_type_probability: Fraction = LEAST_TYPE_PROBABILITY
 
     @model_validator(mode="after")
     def _every_class_once(self) -> ClassifierOutput:

@@ -60,6 +60,7 @@ class Check(StrEnum):
     SURENESS = "outline-sureness"
     SPREAD = "mirror-spread"
     TYPE_SURENESS = "type-sureness"
+    NONE_SURENESS = "no-tumour-sureness"
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,13 @@ LIMITS: Mapping[Check, Limit] = MappingProxyType(
             why="the same brain in the mirror should get the same answer",
         ),
         Check.TYPE_SURENESS: Limit(
-            "probability", too_much=False, caution=0.6, why="a type below this probability is a weak one"
+            "probability below the release's limit",
+            too_much=True,
+            caution=0.0,
+            why="the release's calibration does not bear a type out: none is named",
+        ),
+        Check.NONE_SURENESS: Limit(
+            "probability", too_much=False, caution=0.6, why="no tumour below this probability is a weak answer"
         ),
     }
 )

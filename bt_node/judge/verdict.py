@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from bt_node.domain.study import Role
-from bt_node.domain.tumour import Findings, Region, TumourType
+from bt_node.domain.tumour import TUMOURS, TYPE_WORDS, Findings, Region, TumourType
 from bt_node.judge.limits import LIMITS, Check, Concern, Decision, concern, gravest
 from bt_node.judge.missing import what_it_means
 
 __all__ = ["Decision", "Verdict", "judge_study"]
 
 _BITS_PER_BYTE = 8
+_LONE_SURENESS = 0.6
 _LONE_SLICES = 2  # so many slices that surely name a tumour are told, although the study as a whole shows none
 
 
@@ -77,10 +78,10 @@ def judge_study(
     cautious = [each for each in measured if each.decision is Decision.CAUTION]
     cautions = (
         *(each.sentence for each in held),
+        *_agreement(findings),
         *what_it_means(findings.missing),
         *_unanswered(findings.no_type_because),
         *(each.sentence for each in cautious),
-        *_agreement(findings),
         *_lone_slices(findings),
         *_drawing(tumour_ml, matrix),
     )
@@ -117,10 +118,20 @@ def _size(tumour_ml: float, brain_ml: float) -> Iterator[Concern]:
 
 
 def _type_sureness(findings: Findings) -> Iterator[Concern]:
-    if findings.tumour_type is not None:
-        certainty = findings.tumour_type.certainty
-        words = f"The tumour type is uncertain: the most probable one has {100 * certainty:.0f} %."
-        yield from concern(Check.TYPE_SURENESS, certainty, words)
+    """Of the type where something is outlined, of its absence where nothing is."""
+    named = findings.tumour_type
+    if named is None:
+        return
+    if findings.tumour_outlined:
+        least, certainty = named.least_probability, round(named.tumour_certainty, 3)
+        words = (
+            f"The tumour type is indeterminate: the most probable one, {TYPE_WORDS[named.tumour_top]}, has "
+            f"{100 * certainty:.1f} %, and this release names a type from {100 * least:.0f} % on."
+        )
+        yield from concern(Check.TYPE_SURENESS, least - certainty, words)
+    elif named.top is TumourType.NONE:
+        words = f"That there is no tumour is uncertain: the classifier gives it {100 * named.certainty:.0f} %."
+        yield from concern(Check.NONE_SURENESS, named.certainty, words)
 
 
 def _agreement(findings: Findings) -> Iterator[str]:
@@ -128,12 +139,12 @@ def _agreement(findings: Findings) -> Iterator[str]:
     named = findings.tumour_type
     if named is None or findings.models_agree:
         return
-    share = f"{100 * named.certainty:.0f} %"
     if findings.tumour_outlined:
         ml = findings.measurements[Region.WT].volume_ml
-        yield f"The models disagree: {ml:.1f} ml are outlined, but the classifier sees no tumour ({share})."
+        yield f"The models disagree: {ml:.1f} ml are outlined as tumour, but the classifier sees none on its slices."
     else:
-        yield f"The models disagree: nothing is outlined, but the classifier names {named.top.value} ({share})."
+        words = f"{TYPE_WORDS[named.top]} ({100 * named.certainty:.0f} %)"
+        yield f"The models disagree: nothing is outlined, but the classifier sees a {words}."
 
 
 def _unanswered(because: str) -> Iterator[str]:
@@ -146,11 +157,11 @@ def _lone_slices(findings: Findings) -> Iterator[str]:
     named = findings.tumour_type
     if named is None or findings.tumour_outlined or named.top is not TumourType.NONE:
         return
-    sure = LIMITS[Check.TYPE_SURENESS].caution or 0.0
-    for kind in (kind for kind in TumourType if kind is not TumourType.NONE):
-        votes = named.votes(kind, sure)
+    for kind in TUMOURS:
+        votes = named.votes(kind, _LONE_SURENESS)
         if votes >= _LONE_SLICES:
-            yield f"Nothing is outlined, but {votes} of {named.slices_used} slices by themselves show {kind.value}."
+            of = f"{votes} of {named.slices_used} slices"
+            yield f"Nothing is outlined, but {of} by themselves show a {TYPE_WORDS[kind]}."
 
 
 def _registration(moved_mm: Mapping[Role, float], reference: Role) -> Iterator[Concern]:

@@ -155,16 +155,23 @@ def findings_facts(findings: Findings) -> dict[str, Any]:
         "segmenter": _release_facts(findings.segmenter),
         "cautions": list(findings.cautions),
         "models_agree": findings.models_agree,
-        "tumour_type": None if findings.tumour_type is None else _type_facts(findings.tumour_type),
+        "tumour_type": None if findings.tumour_type is None else _type_facts(findings, findings.tumour_type),
         "no_tumour_type_because": findings.no_type_because,
     }
     return facts
 
 
-def _type_facts(finding: TumourTypeFinding) -> dict[str, Any]:
+INDETERMINATE = "indeterminate"
+
+
+def _type_facts(findings: Findings, finding: TumourTypeFinding) -> dict[str, Any]:
+    """`name` is what the report says; `probabilities` are the classifier's own, "no tumour" among them."""
+    named = findings.named_type if findings.tumour_outlined else finding.top
     return {
-        "name": finding.top.value,
+        "name": INDETERMINATE if named is None else named.value,
         "probabilities": {kind.value: round(p, 4) for kind, p in finding.probabilities.items()},
+        "given_tumour": {kind.value: round(p, 4) for kind, p in finding.given_tumour.items()},
+        "least_probability": finding.least_probability,
         "slices_used": finding.slices_used,
         "slices_chosen": finding.basis.value,
         "slices": [
@@ -174,6 +181,8 @@ def _type_facts(finding: TumourTypeFinding) -> dict[str, Any]:
                 "share": round(each.share, 4),
                 "name": each.top.value,
                 "probability": round(each.certainty, 4),
+                "given_tumour_name": None if each.tumour_top is None else each.tumour_top.value,
+                "given_tumour_probability": round(each.tumour_certainty, 4),
             }
             for each in finding.slices
         ],

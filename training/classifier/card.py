@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bt_node.domain.tumour import LEAST_TYPE_PROBABILITY
 from training.classifier.recipe import AugmentationRecipe, ClassifierRecipe
 from training.classifier.wording import (
     KEY_FIGURES,
@@ -49,6 +50,8 @@ def model_card(recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapp
         _what(recipe, metrics, facts),
         "## Limits",
         _LIMITS,
+        "## When a type is named",
+        limit_told(metrics.get("type_limit")),
         "## Data",
         _sources(recipe),
         _split(metrics, facts),
@@ -75,6 +78,33 @@ def _what(recipe: ClassifierRecipe, metrics: Mapping[str, Any], facts: Mapping[s
         "square, scaled by its percentiles and resized (`bt_node/infer/picture.py`, the same code in training). "
         f"Probabilities are the softmax of the logits over a temperature of {metrics['temperature']:.3f}; those of "
         f"several slices of a study are averaged.{mirrored}"
+    )
+
+
+def limit_told(limit: Mapping[str, Any] | None) -> str:
+    """What the limit is, how it was chosen and what it does; `limit` as `metrics.json` holds it."""
+    if limit is None:
+        return (
+            "No limit could be measured (too few groups of a type, or no limit was enough): no type is named below "
+            f"{LEAST_TYPE_PROBABILITY:.0%}, the node's cautious default, given that there is a tumour."
+        )
+    shares = {name: f"{value:.1%}" for name, value in limit.items() if name.startswith(("named", "right"))}
+    tried = ""
+    if "right_cross_fitted" in limit:
+        tried = (
+            " Chosen on one half of the groups and tried on the other, temperature included (means of eight "
+            f"halvings): limit {limit['limit_cross_fitted']:.2f}, {shares['named_cross_fitted']} named, "
+            f"{shares['right_cross_fitted']} of these rightly, {shares['right_below_cross_fitted']} of the others."
+        )
+    return (
+        "Where something is outlined, the probabilities of the three tumour types alone, made to sum to 1 at the "
+        f"same temperature, say which type it is; below **{limit['limit']:.2f}** none is named (indeterminate). It "
+        f"is the least at which {limit['wanted']:.0%} of the named pictures are right by the lower end of a 95 % "
+        f"interval over groups. Of the {limit['pictures']} validation pictures with a tumour ({limit['groups']} "
+        f"groups) {shares['named']} are named, {shares['right']} of these rightly, and {shares['right_below']} of "
+        f"those below the limit; calibration error of the three probabilities {limit['ece_given_tumour']:.3f}."
+        f"{tried} All this is measured on single pictures of the training's own sources; a study is the mean of up "
+        "to nine slices, and another source may be worse."
     )
 
 

@@ -24,6 +24,7 @@ from training.bootstrap import FEWEST_GROUPS, RESAMPLES, Indices, intervals_by_g
 from training.classifier.calibration import calibration_figures, cross_fitted_temperatures
 from training.classifier.control import FEATURES, control_answers, control_figures
 from training.classifier.groups import Grouping, grouped
+from training.classifier.limit import type_limit
 from training.classifier.loop import BEST, Data, resized
 from training.classifier.metrics import Labels, fit_temperature, scores, summary
 from training.classifier.pictures import CLASSES, DataError, Pictures
@@ -136,6 +137,7 @@ def evaluate(
         parts["slices"] = Answers(
             data.validation_slices, sliced, grouped(data.validation_slices), temperature, None, control
         )
+    limit = type_limit(logits, data.validation.labels, grouping.groups, temperature, recipe.seed)
     metrics: dict[str, Any] = {
         "epoch": epoch,
         "weights_sha256": sha256,
@@ -146,6 +148,7 @@ def evaluate(
         "train_slices": 0 if data.train_slices is None else len(data.train_slices),
         "control_features": list(FEATURES),
         "data": facts,
+        **({} if limit is None else {"type_limit": limit}),
     }
     for name, answers in parts.items():
         print(f"{name}: intervals from {resamples} draws of {answers.grouping.count} groups …", flush=True)

@@ -54,6 +54,8 @@ def _manifest(
             "classes": list(metrics["classes"]),
             "temperature": round(metrics["temperature"], _DIGITS),
             "mirror_average": bool(metrics.get("mirror_average", False)),
+            # Without one the node's cautious default counts.
+            **({"least_type_probability": metrics["type_limit"]["limit"]} if "type_limit" in metrics else {}),
         },
         "training": {
             "data": [source.name for source in recipe.data.sources],
@@ -63,6 +65,7 @@ def _manifest(
             "command": command,
             "seed": recipe.seed,
             "epoch": metrics["epoch"],
+            **({"type_limit": _rounded(metrics["type_limit"])} if "type_limit" in metrics else {}),
             "metrics": {part: _scores(metrics[part]) for part in ("pictures", "slices") if part in metrics},
         },
     }

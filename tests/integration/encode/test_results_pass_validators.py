@@ -68,6 +68,13 @@ def test_a_tumour_with_a_missing_part_and_a_caution_is_clean_for_every_validator
     assert validators.validate(tumour[1] / "out", [tumour[1] / "in"], peer) == ()
 
 
+def test_an_indeterminate_type_is_clean_for_every_validator(tmp_path: Path, peer: Peer) -> None:
+    kind = encode_cases.tumour_type(TumourType.MENINGIOMA, 0.53)
+    request = encode_cases.make_request(tmp_path / "in", kind=kind)
+    encode_cases.save(encode_results(request), tmp_path / "out")
+    assert validators.validate(tmp_path / "out", [tmp_path / "in"], peer) == ()
+
+
 def test_a_study_without_tumour_is_clean_for_every_validator(tmp_path: Path, peer: Peer) -> None:
     empty = encode_cases.without(encode_cases.nested_labels(), 1, 2, 3)
     request = encode_cases.make_request(tmp_path / "in", labels=empty, kind=encode_cases.tumour_type(TumourType.NONE))

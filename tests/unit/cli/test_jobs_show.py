@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,19 @@ def test_the_slices_and_the_disagreement_are_shown(capsys: pytest.CaptureFixture
     assert "z 12.3 mm" in text
     assert "1.2.3.4" in text
     assert "NO" in text.split("models agree")[1].splitlines()[0]
+
+
+def test_where_something_is_outlined_the_type_is_shown_given_a_tumour(capsys: pytest.CaptureFixture[str]) -> None:
+    measured = {region: RegionMeasurement(region, 3.5) for region in Region}
+    alone = {kind: 0.8 if kind is TumourType.NONE else 0.2 / 3 for kind in TumourType}
+    doubtful = replace(GLIOMA, probabilities=alone, given_tumour={})
+    facts = findings_facts(Findings(measured, RELEASE, doubtful))
+    assert facts["tumour_type"]["name"] == "indeterminate"
+    assert facts["tumour_type"]["probabilities"]["no_tumour"] == 0.8
+    lines = shown(capsys, facts).splitlines()
+    assert any("P(glioma), given a tumour" in line and "0.3333" in line for line in lines)
+    assert any("tumour type" in line and "indeterminate" in line for line in lines)
+    assert not any("P(no_tumour)" in line for line in lines)
 
 
 def test_what_was_not_assessed_is_never_shown_as_a_volume(capsys: pytest.CaptureFixture[str]) -> None:

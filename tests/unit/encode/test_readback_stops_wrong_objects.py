@@ -203,7 +203,7 @@ def _one_evidence_less(dataset: Dataset) -> None:
         (_another_unit, "NCR holds"),
         (_another_segment, "NCR does not name"),
         (_another_finding, "NCR does not name"),
-        (_another_diagnosis, "coded answers"),
+        (_another_diagnosis, "answers are"),
         (_another_comment, "comments"),
         (_one_group_less, "4 measurement groups, not 5"),
         (_one_evidence_less, "evidence names"),

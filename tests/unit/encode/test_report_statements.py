@@ -16,6 +16,10 @@ from bt_node.encode.request import EncodeRequest
 from bt_node.encode.words import NOT_ANSWERED_TITLE, long_string, series_description
 
 RUN = Outlines("1.2.3", {ResultKind.SEG: "1.2.3.5", ResultKind.SEG_DERIVED: "1.2.3.6"})
+IS_GLIOMA = {
+    "Differential Diagnosis/Impression": "Glioma",
+    "Certainty of Impression": "Glioma: 93.1 %, given that what is outlined is a tumour",
+}
 EMPTY = encode_cases.without(encode_cases.nested_labels(), 1, 2, 3)
 NO_ET = encode_cases.without(encode_cases.nested_labels(), 3)
 
@@ -26,7 +30,10 @@ def full(tmp_path: Path) -> EncodeRequest:
 
 
 def _answers(report: Report) -> dict[str, str]:
-    return {each.concept.meaning: each.value.meaning for each in report.statements}
+    return {
+        each.concept.meaning: each.value if isinstance(each.value, str) else each.value.meaning
+        for each in report.statements
+    }
 
 
 def test_each_outlined_region_has_a_group_with_its_segment_and_volume(full: EncodeRequest) -> None:
@@ -47,11 +54,17 @@ def test_only_the_enhancing_tumour_and_the_core_have_axes(full: EncodeRequest) -
     assert named["NCR"] == named["ED"] == ["Volume"]
 
 
-def test_the_certainty_of_the_tumour_type_stands_with_the_whole_tumour(full: EncodeRequest) -> None:
-    whole = write_report(full, RUN).groups[-1]
-    assert whole.quantities[-1].name == codes.CERTAINTY
-    assert whole.quantities[-1].value == 93.1
-    assert whole.quantities[-1].release == encode_cases.CLASSIFIER
+def test_no_group_holds_a_certainty(full: EncodeRequest) -> None:
+    """In a group a reader takes it for the certainty of that finding: "Lesion of Brain, 80 %"."""
+    for group in write_report(full, RUN).groups:
+        assert codes.CERTAINTY not in [each.name for each in group.quantities]
+
+
+def test_the_certainty_stands_behind_the_type_that_it_belongs_to(full: EncodeRequest) -> None:
+    impression, certainty = write_report(full, RUN).statements
+    assert (impression.concept, impression.value) == (codes.IMPRESSION, codes.GLIOMA)
+    assert certainty.concept == codes.CERTAINTY
+    assert certainty.value == "Glioma: 93.1 %, given that what is outlined is a tumour"
 
 
 def test_a_region_without_voxels_has_no_segment_and_no_group_but_is_stated_absent(tmp_path: Path) -> None:
@@ -65,16 +78,12 @@ def test_a_region_without_voxels_has_no_segment_and_no_group_but_is_stated_absen
 @pytest.mark.parametrize(
     ("top", "outlined", "answers"),
     [
-        (TumourType.GLIOMA, True, {"Differential Diagnosis/Impression": "Glioma"}),
-        (TumourType.NONE, True, {"Neoplasm": "Indeterminate"}),
+        (TumourType.GLIOMA, True, IS_GLIOMA),
+        (TumourType.NONE, True, IS_GLIOMA),  # presence is answered by the outline, the type given a tumour
         (None, True, {}),
         (TumourType.NONE, False, {"Neoplasm": "Absent"}),
         (None, False, {"Neoplasm": "Absent"}),
-        (
-            TumourType.PITUITARY,
-            False,
-            {"Differential Diagnosis/Impression": "Neoplasm of pituitary gland", "Neoplasm": "Indeterminate"},
-        ),
+        (TumourType.PITUITARY, False, {"Neoplasm": "Indeterminate"}),  # a type of nothing is not named
     ],
 )
 def test_presence_is_stated_as_the_two_models_see_it(
@@ -86,11 +95,30 @@ def test_presence_is_stated_as_the_two_models_see_it(
     assert _answers(write_report(request, RUN)) == answers
 
 
+def test_below_the_release_s_limit_no_type_is_coded_and_the_probabilities_are_text(tmp_path: Path) -> None:
+    """A phantom was called a meningioma at 51.8 %, with glioma at 46.1 %."""
+    by_itself = dict(zip(TumourType, (0.461, 0.518, 0.0, 0.021), strict=True))
+    doubtful = replace(encode_cases.tumour_type(), probabilities=by_itself, given_tumour={})
+    report = write_report(encode_cases.make_request(tmp_path, kind=doubtful), RUN)
+    assert _answers(report) == {"Differential Diagnosis/Impression": "Indeterminate"}
+    (told,) = [comment for comment in report.comments if comment.startswith("Tumour type, given")]
+    assert "glioma 47.1 %, meningioma 52.9 %, pituitary tumour 0.0 %" in told
+    assert told.endswith("Indeterminate: a type is named from 90 % on.")
+    assert "no tumour" not in told
+
+
+def test_a_type_at_the_limit_as_it_is_written_is_named(tmp_path: Path) -> None:
+    at = {TumourType.GLIOMA: 0.7996, TumourType.MENINGIOMA: 0.2004, TumourType.PITUITARY: 0.0}
+    named = replace(encode_cases.tumour_type(), given_tumour=at, least_probability=0.8)
+    answers = _answers(write_report(encode_cases.make_request(tmp_path, kind=named), RUN))
+    assert answers["Certainty of Impression"].startswith("Glioma: 80.0 %")
+
+
 def test_without_an_outline_one_group_states_a_volume_of_zero_and_no_segment(tmp_path: Path) -> None:
     request = encode_cases.make_request(tmp_path, labels=EMPTY, kind=encode_cases.tumour_type(TumourType.NONE))
     (group,) = write_report(request, RUN).groups
     assert group.segment is None
-    assert [(each.name, each.value) for each in group.quantities] == [(codes.VOLUME, 0.0), (codes.CERTAINTY, 93.1)]
+    assert [(each.name, each.value) for each in group.quantities] == [(codes.VOLUME, 0.0)]
 
 
 def test_comments_hold_disclaimer_cautions_probabilities_and_weights(full: EncodeRequest) -> None:

@@ -163,6 +163,27 @@ def test_slices_count_by_their_weights_and_each_answer_is_kept(classifier: Class
     assert finding.votes(TumourType.GLIOMA, least=0.99) == 0
 
 
+def test_given_a_tumour_each_slice_says_a_type_also_one_that_sees_none(classifier: Classifier) -> None:
+    rows = [[4.0, 0.0, 0.0, 9.0], [0.0, 2.0, 0.0, 0.0]]
+    finding = replace(classifier, network=FixedAnswers(rows)).classify([head(0), head(1)], [3.0, 1.0])
+    first, second = torch.softmax(torch.tensor(rows)[:, :3] / 2.0, dim=1).tolist()
+    meant = [0.75 * one + 0.25 * other for one, other in zip(first, second, strict=True)]
+    assert list(finding.given_tumour.values()) == pytest.approx(meant, abs=1e-6)
+    assert finding.top is TumourType.NONE
+    assert [(each.top, each.tumour_top) for each in finding.slices] == [
+        (TumourType.NONE, TumourType.GLIOMA),
+        (TumourType.MENINGIOMA, TumourType.MENINGIOMA),
+    ]
+    assert finding.slices[0].tumour_certainty == pytest.approx(max(first))
+
+
+def test_the_limit_of_a_release_goes_with_each_finding_and_has_a_cautious_default(classifier: Classifier) -> None:
+    assert classifier.classify([head(0)]).least_probability == 0.9
+    output = classifier.manifest.output.model_copy(update={"least_type_probability": 0.7})
+    measured = replace(classifier, manifest=classifier.manifest.model_copy(update={"output": output}))
+    assert measured.classify([head(0)]).least_probability == 0.7
+
+
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0]])
 def test_weights_that_do_not_fit_the_slices_are_refused(classifier: Classifier, weights: list[float]) -> None:
     with pytest.raises(ValueError, match="positive weights"):

@@ -8,6 +8,7 @@ import pytest
 
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import (
+    TUMOURS,
     Findings,
     Region,
     RegionMeasurement,
@@ -26,7 +27,9 @@ RELEASE = ReleaseIdentity("release", "1", "c" * 64)
 def _named(top: TumourType, certainty: float = 0.9) -> TumourTypeFinding:
     rest = (1 - certainty) / 3
     shares = {kind: certainty if kind is top else rest for kind in TumourType}
-    return TumourTypeFinding(shares, 9, RELEASE)
+    best = TumourType.GLIOMA if top is TumourType.NONE else top
+    given = {kind: certainty if kind is best else (1 - certainty) / 2 for kind in TUMOURS}
+    return TumourTypeFinding(shares, 9, RELEASE, given_tumour=given, least_probability=0.8)
 
 
 GLIOMA = _named(TumourType.GLIOMA)
@@ -60,9 +63,19 @@ def test_a_missing_classifier_is_no_reason_for_caution() -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"tumour_type": _named(TumourType.NONE)}, "classifier sees no tumour (90 %)"),
-        ({"whole_tumour_ml": 0.0}, "nothing is outlined, but the classifier names glioma"),
-        ({"tumour_type": _named(TumourType.PITUITARY, 0.5)}, "most probable one has 50 %"),
+        (
+            {"tumour_type": _named(TumourType.NONE)},
+            "The models disagree: 40.0 ml are outlined as tumour, but the classifier sees none on its slices.",
+        ),
+        ({"whole_tumour_ml": 0.0}, "nothing is outlined, but the classifier sees a glioma (90 %)"),
+        (
+            {"tumour_type": _named(TumourType.PITUITARY, 0.5)},
+            "indeterminate: the most probable one, pituitary tumour, has 50.0 %, and this release names a type",
+        ),
+        (
+            {"whole_tumour_ml": 0.0, "tumour_type": _named(TumourType.NONE, 0.55)},
+            "That there is no tumour is uncertain: the classifier gives it 55 %.",
+        ),
         ({"whole_tumour_ml": 500.0}, "unusually large: 500 ml, 38 % of the brain"),
         ({"whole_tumour_ml": 0.05}, "very small (0.05 ml)"),
         ({"matrix": (217, 181)}, "217 x 181 does not fill whole bytes"),
@@ -95,6 +108,14 @@ def test_several_doubts_are_all_told() -> None:
 @pytest.mark.parametrize("facts", [{"whole_tumour_ml": 1200.0}, {"brain_ml": 0.0}], ids=["all brain", "no brain"])
 def test_what_cannot_be_right_is_held_for_a_person(facts: dict[str, Any]) -> None:
     assert _judge(**facts).decision is Decision.HOLD
+
+
+def test_that_the_models_disagree_is_told_before_lesser_doubts() -> None:
+    noisy = (Concern(Check.NOISE, Decision.CAUTION, "Noise."),)
+    cautions = _judge(500.0, _named(TumourType.NONE), missing=(Role.T1,), concerns=noisy).cautions
+    assert cautions[0].startswith("The models disagree")
+    assert "%" not in cautions[0]
+    assert len(cautions) == 4
 
 
 def test_what_holds_stands_first_and_is_named() -> None:
@@ -149,7 +170,7 @@ def _slices(kind: TumourType, certainties: list[float]) -> TumourTypeFinding:
 
 def test_a_few_slices_that_surely_show_a_tumour_are_told_although_their_mean_shows_none() -> None:
     verdict = _judge(0.0, _slices(TumourType.PITUITARY, [0.9, 0.8]))
-    assert verdict.cautions == ("Nothing is outlined, but 2 of 9 slices by themselves show pituitary.",)
+    assert verdict.cautions == ("Nothing is outlined, but 2 of 9 slices by themselves show a pituitary tumour.",)
 
 
 @pytest.mark.parametrize("certainties", [[0.9], [0.9, 0.5]], ids=["one slice", "one of them unsure"])
