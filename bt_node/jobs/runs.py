@@ -67,8 +67,11 @@ def _start(tx: Transaction, job: Any, worker: str, lease_seconds: float) -> Clai
 
 
 def _earlier_reports(tx: Transaction, job_id: int) -> tuple[EarlierReport, ...]:
-    """Reports that left, or may have left: an attempt without an answer may have arrived all the same."""
-    attempted = select(deliveries.c.result_id).where(deliveries.c.attempts > 0)
+    """Reports that left, or may have left: an attempt without an answer may have arrived all the same.
+
+    What is queued once more counts its attempts anew, but keeps what a destination answered before.
+    """
+    attempted = select(deliveries.c.result_id).where(or_(deliveries.c.attempts > 0, deliveries.c.status.is_not(None)))
     rows = (
         select(results.c.sop_class_uid, results.c.sop_instance_uid, results.c.series_instance_uid)
         .where(results.c.job_id == job_id, results.c.kind.in_(_REPORTS), results.c.id.in_(attempted))

@@ -251,3 +251,17 @@ def test_a_run_is_told_which_reports_left_before_it_and_no_other_objects(desk: D
     desk.make_ready()
     (report,) = desk.claim().earlier_reports
     assert (report.sop_instance_uid, report.series_instance_uid) == ("1.9.4", "1.9.4.0")
+
+
+def test_a_report_that_is_queued_once_more_has_left_all_the_same(desk: Desk):
+    """What replaces it must name it: an archive has it, whatever becomes of the second sending."""
+    job = desk.run()
+    made = [stored("1.9.1", ResultKind.SR)]
+    desk.book.publish(job.id, job.token, RunRecord(), made, ("archive",))
+    desk.deliver(job.id)
+    desk.book.retry(job.id, "operator")
+    again = desk.claim()
+    desk.book.publish(again.id, again.token, RunRecord(), made, ("archive",))
+    desk.book.cancel(job.id, "operator")
+    desk.book.retry(job.id, "operator")
+    assert [each.sop_instance_uid for each in desk.claim().earlier_reports] == ["1.9.1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -13,12 +14,16 @@ from tiny_models import BrightParts, bright_parts_segmenter
 
 from bt_node.domain.result import EarlierReport, EncodedObject
 from bt_node.encode.results import NodeIdentity
+from bt_node.infer import segmenter as segmenter_module
+from bt_node.infer.release import read_release
+from bt_node.infer.segmenter import load_segmenter
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import Models, StudyFiles, TripOutcome, run_trip
 from bt_node.simulate.phantom import PhantomStudy, make_phantom
 
 pytestmark = pytest.mark.integration
 
+RELEASE = Path(__file__).resolve().parents[3] / "models" / "bt-segmenter-0.2"
 NODE = NodeIdentity("Example Organisation", "bt-node", "0.1.0", "node-0001")
 
 
@@ -78,3 +83,17 @@ def test_the_second_report_says_that_it_replaces_the_first(fine: TripOutcome, co
 
 def test_the_same_arithmetic_makes_the_same_objects_again(phantom: PhantomStudy, fine: TripOutcome) -> None:
     assert travel(phantom, FINE, fine).objects == fine.objects
+
+
+def test_the_released_segmenter_in_bfloat16_and_in_float32(
+    phantom: PhantomStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the outlines differ is the processor's affair; that UIDs differ exactly where contents do is ours."""
+    models = Models(load_segmenter(read_release(RELEASE), torch.device("cpu")), None)
+    made = []
+    for in_bfloat16 in (True, False):
+        monkeypatch.setattr(segmenter_module, "has_fast_bfloat16", lambda device, answer=in_bfloat16: answer)
+        made.append(travel(phantom, models).objects)
+    for one, other in zip(*made, strict=True):
+        assert (one.content == other.content) == (one.sop_instance_uid == other.sop_instance_uid)
+        assert (one.content == other.content) == (one.series_instance_uid == other.series_instance_uid)
