@@ -8,6 +8,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from bt_node.domain.receipt import HeldInstance
 from bt_node.domain.region import Region, ReleaseIdentity
 from bt_node.domain.result import ResultKind
 
@@ -84,13 +85,14 @@ class Remembered:
 
 @dataclass(frozen=True)
 class FormerObject:
-    """A result object of a former study: what a reference to it needs, and its file below the spool's root."""
+    """A result object of a former study: what a reference to it needs, its file below the spool's root, its hash."""
 
     kind: ResultKind
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     path: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,14 @@ class FormerStudy:
         study_instance_uid: which study.
         remembered: what was measured.
         objects: its result objects, in the order they were made.
-        reference_paths: files of its reference series below the spool's root, by SOPInstanceUID; empty once deleted.
+        reference: files of its reference series as they were received, by SOPInstanceUID; empty once deleted.
     """
 
     job_id: int
     study_instance_uid: str
     remembered: Remembered
     objects: tuple[FormerObject, ...]
-    reference_paths: Mapping[str, str]
+    reference: Mapping[str, HeldInstance]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ from typing import Any
 from sqlalchemy import and_, delete, exists, insert, or_, select
 
 from bt_node.domain.follow_up import FormerObject, FormerStudy, Remembered
+from bt_node.domain.receipt import HeldInstance
 from bt_node.domain.result import ResultKind
 from bt_node.domain.states import JobState
 from bt_node.jobs.database import Transaction
 from bt_node.jobs.outbox import ARRIVED
+from bt_node.jobs.receipts import HELD
 from bt_node.jobs.tables import deliveries, instances, jobs, remembered, results
 from bt_node.jobs.values import StoredResult
 
@@ -70,7 +72,7 @@ def _former(tx: Transaction, row: Any) -> FormerStudy:
         study_instance_uid=row.study_instance_uid,
         remembered=memory,
         objects=_objects(tx, row),
-        reference_paths=_paths(tx, row.job_id, memory.reference_series_uid),
+        reference=_reference(tx, row.job_id, memory.reference_series_uid),
     )
 
 
@@ -94,8 +96,8 @@ def _objects(tx: Transaction, row: Any) -> tuple[FormerObject, ...]:
     return tuple(sorted(found, key=lambda each: made.index(each.sop_instance_uid)) if made else found)
 
 
-def _paths(tx: Transaction, job_id: int, series_instance_uid: str) -> dict[str, str]:
-    held = select(instances.c.sop_instance_uid, instances.c.path).where(
+def _reference(tx: Transaction, job_id: int, series_instance_uid: str) -> dict[str, HeldInstance]:
+    held = select(instances.c.sop_instance_uid, *HELD).where(
         instances.c.job_id == job_id, instances.c.series_instance_uid == series_instance_uid
     )
-    return {each.sop_instance_uid: each.path for each in tx.execute(held).all()}
+    return {uid: HeldInstance(*facts) for uid, *facts in tx.execute(held).all()}

@@ -6,6 +6,7 @@ and the report says so.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,18 +22,21 @@ from bt_node.domain.errors import BtNodeError, ReadBackError
 from bt_node.domain.follow_up import Change, FollowUp, FormerStudy, Lesion, LesionChange, Remembered, Way
 from bt_node.domain.geometry import BoolArray
 from bt_node.domain.patient import PatientIdentity
+from bt_node.domain.receipt import HeldInstance
 from bt_node.domain.result import ResultKind
 from bt_node.domain.role import Role
 from bt_node.domain.study import StackedSeries
 from bt_node.domain.tumour import Findings, LabelMap, Region
 from bt_node.encode.readback import decode_segmentation
 from bt_node.encode.uids import derived_uid, tracking_uid
+from bt_node.receive.part10 import Kept, look_at
 
 logger = logging.getLogger(__name__)
 
 _SAME_VOLUME_ML = 0.005
 
 _GONE = "the former images are no longer on this node"
+_CHANGED = "the former images are not what was received"
 _NO_OUTLINE = "the former outline cannot be read as it was made"
 _NOT_REGISTERED = "the heads of the two studies could not be registered"
 _NOTHING = "one of the two studies shows no tumour"
@@ -207,13 +211,22 @@ def _as_remembered(parts: Parts, lesions: tuple[Lesion, ...]) -> bool:
     )
 
 
+def _is_as_received(path: Path, held: HeldInstance) -> bool:
+    return look_at(path, held.digest, held.transfer_syntax_uid) is Kept.SOUND
+
+
 def _former_outline(former: FormerStudy, spool: Path) -> tuple[StackedSeries, BoolArray] | str:
     """The former reference series and the whole tumour on it, or why there is none."""
-    paths = {uid: spool / path for uid, path in former.reference_paths.items()}
-    outline = next((spool / each.path for each in former.objects if each.kind is ResultKind.SEG_DERIVED), None)
+    paths = {uid: spool / held.path for uid, held in former.reference.items()}
+    made = next((each for each in former.objects if each.kind is ResultKind.SEG_DERIVED), None)
+    outline = spool / made.path if made else None
     if not paths or outline is None or not outline.is_file() or not all(path.is_file() for path in paths.values()):
         return _GONE
     try:
+        if not all(_is_as_received(paths[uid], held) for uid, held in former.reference.items()):
+            return _CHANGED
+        if made and hashlib.sha256(outline.read_bytes()).hexdigest() != made.sha256:
+            return _NO_OUTLINE
         for series in read_study(paths).series:  # more than one where the series holds several volumes
             stack = load_series(series, paths)
             try:

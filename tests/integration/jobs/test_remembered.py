@@ -58,7 +58,9 @@ def test_a_study_whose_report_was_sent_is_found_with_all_that_was_kept(desk: Des
         (ResultKind.SEG, "1.1.9.1.1"),
         (ResultKind.SR, "1.1.9.1.2"),
     ]
-    assert former.reference_paths == {f"1.1.1.{n}": f"instances/1.1.1.{n}.dcm" for n in (1, 2)}
+    assert {uid: held.path for uid, held in former.reference.items()} == {
+        f"1.1.1.{n}": f"instances/1.1.1.{n}.dcm" for n in (1, 2)
+    }
 
 
 def test_an_outline_that_two_runs_made_belongs_to_both_reports(desk: Desk):
@@ -137,7 +139,7 @@ def test_a_purged_study_is_remembered_without_its_files(desk: Desk):
     desk.purge(job_id)
     former = desk.book.former_study(SOMEBODY, MARCH, 99)
     assert former.remembered == MEMORY
-    assert former.reference_paths == {}
+    assert former.reference == {}
 
 
 def test_the_second_schema_comes_up_and_goes_down_with_data(desk: Desk, url: str):

@@ -32,6 +32,7 @@ from bt_node.encode.results import EncodeRequest, NodeIdentity, encode_results
 from bt_node.jobs import ClaimedJob, JobBook, RunRecord, StoredResult, open_book, upgrade_schema
 from bt_node.pipeline.follow_up import Memory, Outlined, compare
 from bt_node.pipeline.record import TripRecord
+from bt_node.receive.part10 import read_stored_file
 from bt_node.receive.spool import Spool, instance_path
 from bt_node.simulate.mr_series import Patient
 from bt_node.simulate.phantom import PhantomStudy, make_phantom
@@ -115,7 +116,7 @@ class Node:
                     transfer_syntax_uid="1.2.840.10008.1.2.1",
                     path=place,
                     size_bytes=len(content),
-                    digest=hashlib.sha256(content).hexdigest(),
+                    digest=read_stored_file(self.spool.absolute(place)).digest(),
                     calling_ae_title="PACS",
                 ),
                 "",
@@ -347,6 +348,16 @@ def test_a_former_outline_that_is_damaged_stops_nothing(node: Node, january: Vis
     damaged.write_bytes(damaged.read_bytes()[:kept])
     told = node.findings(node.take(march))["follow_up"]
     assert (told["compared"], told["because"]) == ("NUMBERS", "the former outline cannot be read as it was made")
+
+
+def test_former_images_that_are_damaged_are_not_registered(node: Node, january: Visit, march: Visit):
+    node.take(january)
+    file = next((node.spool.root / "instances").glob("*/*/*.dcm"))
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 0xFF
+    file.write_bytes(bytes(content))
+    told = node.findings(node.take(march))["follow_up"]
+    assert (told["compared"], told["because"]) == ("NUMBERS", "the former images are not what was received")
 
 
 def test_an_outline_that_is_not_the_remembered_one_is_not_trusted(
