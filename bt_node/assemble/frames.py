@@ -44,6 +44,10 @@ class UnusableFrameError(Exception):
 
 _VECTOR, _COSINES, _PAIR = 3, 6, 2
 _LARGEST_MATRIX = 0xFFFF  # VR US
+_SHORTEST_MM, _LONGEST_MM = 0.01, 1000.0  # of pixels and slices; whole-body scans are far inside
+_FARTHEST_MM = 10_000.0  # from the magnet's centre
+# Pixels have 16 bits (some 32); beyond these the float32 of a volume, or its squares, overflow or vanish.
+_LARGEST_SLOPE, _LARGEST_INTERCEPT = 1e9, 1e12
 _TWO_FIRST = 2  # values of ImageType: pixel data and patient examination characteristics (PS3.3 C.7.6.1.1.2)
 
 
@@ -77,7 +81,7 @@ def classic_frames(ds: Dataset) -> tuple[Frame, ...]:
             temporal_index=integer(ds, "TemporalPositionIdentifier"),
             acquisition_number=integer(ds, "AcquisitionNumber"),
             acquired_at_s=acquisition_moment(ds),
-            thickness_mm=_positive(number(ds, "SliceThickness")),
+            thickness_mm=_thickness(number(ds, "SliceThickness")),
         ),
     )
 
@@ -139,7 +143,7 @@ def _enhanced_frame(ds: Dataset, group: _Groups, index: int) -> Frame:
         temporal_index=integer(content, "TemporalPositionIndex"),
         acquisition_number=integer(content, "FrameAcquisitionNumber"),
         acquired_at_s=_frame_moment(content, ds),
-        thickness_mm=_positive(number(measures, "SliceThickness")),
+        thickness_mm=_thickness(number(measures, "SliceThickness")),
         contrast_given=administered(group.all("ContrastBolusUsageSequence")),
         acquisition_contrast=(text(frame_type, "AcquisitionContrast") or text(ds, "AcquisitionContrast")).upper(),
     )
@@ -204,11 +208,19 @@ class _Place:
             raise UnusableFrameError("ImageOrientationPatient is not two perpendicular unit vectors")
         if len(spacing) != _PAIR or min(spacing) <= 0:
             raise UnusableFrameError("no PixelSpacing")
+        if not all(_is_length(value) for value in spacing):
+            raise UnusableFrameError(f"PixelSpacing is no length of a scanner ({spacing[0]:g} × {spacing[1]:g} mm)")
+        if max(map(abs, position)) > _FARTHEST_MM:
+            raise UnusableFrameError(f"ImagePositionPatient lies more than {_FARTHEST_MM / 1000:g} m away")
         if rows is None or columns is None or not 0 < min(rows, columns) <= max(rows, columns) <= _LARGEST_MATRIX:
             raise UnusableFrameError("no image matrix (Rows, Columns)")
         slope, intercept = _rescaling(rescale, "RescaleSlope", 1.0), _rescaling(rescale, "RescaleIntercept", 0.0)
         if slope == 0:
             raise UnusableFrameError("RescaleSlope is 0, so that every pixel has the same value")
+        if not 1 / _LARGEST_SLOPE <= abs(slope) <= _LARGEST_SLOPE:
+            raise UnusableFrameError(f"RescaleSlope {slope:g} leaves nothing of the pixels")
+        if abs(intercept) > _LARGEST_INTERCEPT:
+            raise UnusableFrameError(f"RescaleIntercept {intercept:g} leaves nothing of the pixels")
         return SliceFacts(
             sop_instance_uid=text(ds, "SOPInstanceUID"),
             frame=frame,
@@ -267,6 +279,14 @@ def acquisition_moment(ds: Dataset) -> float | None:
         if found is None:
             found = moment(text(ds, date), text(ds, time))
     return found
+
+
+def _is_length(value: float) -> bool:
+    return _SHORTEST_MM <= value <= _LONGEST_MM
+
+
+def _thickness(value: float | None) -> float | None:
+    return value if value is not None and _is_length(value) else None
 
 
 def _positive(value: float | None) -> float | None:

@@ -36,6 +36,7 @@ from bt_node.assemble.series import series_facts
 from bt_node.assemble.values import integer, text
 from bt_node.domain.errors import SpoolFileMissingError
 from bt_node.domain.study import SeriesFacts, SetAside, StudyFacts
+from bt_node.domain.uids import is_safe_uid
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ UNREADABLE = (
     KeyError,
     NotImplementedError,
     OverflowError,
+    RecursionError,
     TypeError,
     ValueError,
     struct.error,
@@ -159,6 +161,9 @@ class _Collected:
         series_uid = text(ds, "SeriesInstanceUID")
         if not series_uid:
             self.set_aside.append(SetAside("", None, f"instance {sop_uid} ends before its SeriesInstanceUID", 1))
+            return
+        if not (is_safe_uid(series_uid) and is_safe_uid(text(ds, "StudyInstanceUID"))):
+            self.set_aside.append(SetAside("", None, f"instance {sop_uid} has text for UIDs", 1))
             return
         # The caller's UID is the one by which the file is found again.
         ds.add_new("SOPInstanceUID", "UI", sop_uid)

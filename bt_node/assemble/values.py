@@ -29,11 +29,13 @@ _ODD_VALUE = (
     NotImplementedError,
     OSError,
     OverflowError,
+    RecursionError,
     TypeError,
     ValueError,
     struct.error,
     BytesLengthException,
 )
+_LARGEST_INTEGER = 2**31 - 1  # PS3.5 Table 6.2-1, VR IS
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(\.\d+)?")
@@ -86,9 +88,9 @@ def number(ds: Dataset, keyword: Key) -> float | None:
 
 
 def integer(ds: Dataset, keyword: Key) -> int | None:
-    """The first value of an element as a whole number, or None."""
+    """The first value of an element as a whole number; None where there is none, or one that IS cannot hold."""
     value = number(ds, keyword)
-    return None if value is None else int(value)
+    return None if value is None or abs(value) > _LARGEST_INTEGER else int(value)
 
 
 def texts(ds: Dataset, keyword: Key) -> tuple[str, ...]:

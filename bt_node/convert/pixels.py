@@ -76,6 +76,8 @@ class Instance:
                 self._uid, f"the frame is {stored.shape}, the header says {facts.rows, facts.columns}"
             )
         values = (stored.astype(np.float64) * facts.slope + facts.intercept).astype(np.float32)
+        if not np.isfinite(values).all():  # float pixels (PS3.3 C.7.6.24) may hold anything
+            raise PixelDataError(self._uid, "it holds values that are no numbers")
         padding = self._padding()
         if padding is not None:
             values[(stored >= padding[0]) & (stored <= padding[1])] = 0.0

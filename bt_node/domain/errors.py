@@ -278,6 +278,19 @@ class PixelDataError(Reject):
         super().__init__(f"Pixel data of instance {sop_instance_uid} cannot be decoded: {detail}")
 
 
+class HeaderError(Reject):
+    """Results could not carry on what the headers of a series say: patient, study, place."""
+
+    code = "headers"
+
+    def __init__(self, series_uid: str, detail: str) -> None:
+        self.series_uid = series_uid
+        super().__init__(
+            f"Results cannot be made from the headers of series {series_uid}: {detail}.",
+            remedy="Correct the headers at the source and send the study again.",
+        )
+
+
 class UnreadableVolumeError(Reject):
     """A file of the researcher's own does not hold one 3D volume."""
 

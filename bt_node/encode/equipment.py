@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -27,7 +28,7 @@ SERIES_NUMBERS = {
     ResultKind.SR: 9101,
     ResultKind.NOT_ANSWERED: 9102,
 }
-_OFFSET_LENGTH = 5  # "+0100"
+_OFFSET = re.compile(r"[+-](0[0-9]|1[0-4])[0-5][0-9]", re.ASCII)  # PS3.3 C.12.1.1: "-1200" to "+1400"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def contributing_equipment(release: ReleaseIdentity, request: EncodeRequest, whe
 def wall_clock(analysed_at: datetime, patient: Dataset) -> datetime:
     """`analysed_at` in the source's time zone where it names one, for one offset rules a whole data set."""
     offset = str(patient.get("TimezoneOffsetFromUTC") or "")
-    if len(offset) != _OFFSET_LENGTH or not offset[1:].isdigit() or offset[0] not in "+-":
+    if not _OFFSET.fullmatch(offset):
         return analysed_at
     minutes = int(offset[1:3]) * 60 + int(offset[3:5])
     return analysed_at.astimezone(timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes)))

@@ -8,13 +8,15 @@ with the geometry that `convert` has checked; the true reference (instance and f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom import config
+from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
@@ -22,7 +24,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import MRImageStorage
 from pydicom.valuerep import DA, TM, DSfloat, validate_value
 
-from bt_node.domain.errors import GeometryError, SpoolFileMissingError
+from bt_node.domain.errors import GeometryError, HeaderError, SpoolFileMissingError
 from bt_node.domain.study import SliceFacts, StackedSeries
 from bt_node.encode.uids import derived_uid
 
@@ -43,6 +45,22 @@ _SINGLE_VALUED = ("DA", "TM", "DT", "AS")
 _CHECKED_VR = (*_SINGLE_VALUED, "DS", "IS", "UI")
 # Groups of the Patient, Study, Series, Equipment and Clinical Trial modules; pixels and frames stay behind.
 _KEPT_GROUPS = (0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0032, 0x0040)
+_LARGEST_THICKNESS_MM = 1000.0
+# What pydicom raises where a value is made from bytes.
+_UNDECODABLE = (
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 _LOSSY = tuple(
     Tag(keyword) for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 )
@@ -55,6 +73,7 @@ _EVIDENCE = (
     "ImagePositionPatient",
     "NumberOfFrames",
 )
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
@@ -102,9 +121,13 @@ def read_source(reference: StackedSeries, paths: Mapping[str, Path]) -> SourceIm
     Raises:
         SpoolFileMissingError: a file is gone, or holds another instance.
         GeometryError: the reference series has more than one Frame of Reference.
+        HeaderError: the images name several patients or studies.
     """
     own = list(dict.fromkeys(piece.sop_instance_uid for piece in reference.slices))
     facts = {uid: _read_facts(uid, path, whole=uid in set(own)) for uid, path in paths.items()}
+    studies = {str(header.StudyInstanceUID) for header in facts.values()}
+    if len(studies) > 1:
+        raise HeaderError(reference.series_instance_uid, f"what was analysed is of {len(studies)} studies")
     named = _frame_of_reference(reference, [facts[uid] for uid in own])
     # Some archives scrub it away. A Segmentation must name one (PS3.3 A.51.3), so it names one of its own.
     frame_of_reference = named or derived_uid("frame-of-reference", reference.series_instance_uid)
@@ -127,6 +150,9 @@ def _read_facts(uid: str, path: Path, *, whole: bool) -> Dataset:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
     except FileNotFoundError as error:
         raise SpoolFileMissingError(uid) from error
+    for keyword in _UIDS:  # a UID of another kind than text, several of them, or none at all
+        element = _valid_element(header, Tag(keyword)) if keyword in header else None
+        header[keyword] = element or DataElement(keyword, "UI", "")
     if str(header.SOPInstanceUID) != uid:
         raise SpoolFileMissingError(uid)
     return header
@@ -145,7 +171,11 @@ def _frame_of_reference(reference: StackedSeries, headers: list[Dataset]) -> str
 
 
 def patient_header(path: Path) -> Dataset:
-    """All non-pixel attributes of one instance, fit for highdicom."""
+    """All non-pixel attributes of one instance, fit for highdicom.
+
+    Raises:
+        HeaderError: it names several patients.
+    """
     header = pydicom.dcmread(path, stop_before_pixels=True)
     keep = Dataset()
     for tag in list(header.keys()):
@@ -154,18 +184,43 @@ def patient_header(path: Path) -> Dataset:
             if element is not None:
                 keep.add(element)
     _mend_type_2(keep)
+    if len(_values_of(header, "PatientID")) > 1:  # neither one nor none of them may go out as this patient's
+        raise HeaderError(
+            str(header.get("SeriesInstanceUID", "")), "PatientID holds several values (a backslash parts them)"
+        )
     return keep
 
 
 def _valid_element(header: Dataset, tag: BaseTag) -> DataElement | None:
     """The element; None where its value breaks its VR: writing it on would make the result invalid."""
     try:
-        element: DataElement = header[tag]
-    except (ValueError, TypeError, KeyError, NotImplementedError, OverflowError, OSError, BytesLengthException):
+        element = _as_defined(header[tag])
+    except _UNDECODABLE:
         return None  # cannot even be decoded; what pydicom says about it would quote the value
-    if element.VR in _CHECKED_VR and not _is_valid(element.VR, element.value):
+    if element is not None and element.VR in _CHECKED_VR and not _is_valid(element.VR, element.value):
         return None
     return element
+
+
+def _as_defined(element: DataElement) -> DataElement | None:
+    """The element with a VR and as many values as the dictionary (PS3.6) has for it; None where it cannot be so."""
+    vr = dictionary_VR(element.tag).split(" or ")
+    several = isinstance(element.value, pydicom.multival.MultiValue) and len(element.value) > 1
+    if element.VR in vr and not (several and dictionary_VM(element.tag) == "1"):
+        return element
+    if several and vr == ["PN"] and element.VR == "PN":  # a name may hold no backslash; highdicom wants one
+        return DataElement(element.tag, "PN", " ".join(str(part) for part in element.value))
+    if several or not isinstance(element.value, str):
+        return None
+    return DataElement(element.tag, vr[0], element.value)
+
+
+def _values_of(header: Dataset, keyword: str) -> Sequence[Any]:
+    try:
+        value = header.get(keyword)
+    except _UNDECODABLE:
+        return ()
+    return value if isinstance(value, pydicom.multival.MultiValue) else (value,)
 
 
 def _is_valid(vr: str, value: Any) -> bool:
@@ -220,7 +275,8 @@ def _adopt(plane: Dataset, patient: Dataset) -> None:
     for element in patient:
         if element.tag not in plane:
             plane.add(element)
-    plane.SliceThickness = thickness if thickness and float(thickness) > 0 else plane.SpacingBetweenSlices
+    is_length = bool(thickness) and 0 < float(thickness) <= _LARGEST_THICKNESS_MM
+    plane.SliceThickness = thickness if is_length else plane.SpacingBetweenSlices
 
 
 def plane_uid(piece: SliceFacts) -> str:
@@ -238,9 +294,11 @@ def _is_multiframe(header: Dataset) -> bool:
 
 def _frame_reference(piece: SliceFacts, file: Dataset) -> FrameReference:
     multiframe = _is_multiframe(file)
-    x, y, z = (
-        float(value) for value in (_frame_position(file, piece.frame) if multiframe else file.ImagePositionPatient)
-    )
+    try:
+        said = _frame_position(file, piece.frame) if multiframe else file.ImagePositionPatient
+        x, y, z = (float(value) for value in said)
+    except _UNDECODABLE:  # a decimal comma: `assemble` reads more than pydicom does
+        x, y, z = piece.position
     return FrameReference(
         sop_class_uid=str(file.SOPClassUID),
         sop_instance_uid=piece.sop_instance_uid,

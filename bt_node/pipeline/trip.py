@@ -20,6 +20,7 @@ from bt_node.domain.geometry import ImageArray
 from bt_node.domain.result import EarlierReport, EncodedObject
 from bt_node.domain.study import Assigned, Role, RoleAssignment, StackedSeries
 from bt_node.domain.tumour import Findings, LabelMap
+from bt_node.encode.rehearsal import require_usable_headers
 from bt_node.encode.results import EncodeRequest, NodeIdentity, encode_results
 from bt_node.infer.brain import BrainFinder
 from bt_node.infer.classifier import Classifier
@@ -127,6 +128,8 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         record.note_copies(stacks.values())
         outlined, *others = drawn_on(stacks, models.segment_on)
         reference = stacks[outlined]
+        for role in (outlined, *others):
+            require_usable_headers(stacks[role], _evidence(stacks, study.paths), node, study.analysed_at)
     with record.stage("inspect"):
         concerns = fitness.of_images(assignment, stacks, record)
         concerns += fitness.of_patient(models.least_age_years, stacks, study.paths)

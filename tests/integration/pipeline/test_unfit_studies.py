@@ -17,12 +17,13 @@ from bt_node.assemble.study import read_study
 from bt_node.convert import prepare as preparation
 from bt_node.convert.register import reference_report
 from bt_node.convert.stack import load_series
-from bt_node.domain.errors import BrainMaskError, Hold, NoHeadError
+from bt_node.domain.errors import BrainMaskError, HeaderError, Hold, NoHeadError
 from bt_node.domain.geometry import Volume
 from bt_node.domain.study import Role
 from bt_node.encode.results import NodeIdentity
 from bt_node.infer.brain import load_brain_finder
 from bt_node.infer.release import Intended, read_release
+from bt_node.pipeline import trip
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import Models, StudyFiles, TripOutcome, run_trip
 from bt_node.simulate import misfits
@@ -154,3 +155,21 @@ def test_a_child_is_held_where_the_release_is_for_adults_and_no_age_is_written(
         "The patient is younger than the 18 years that the model's card asks for at least.",
     )
     assert not any(f"{age}" in str(record.findings["verdict"]) for age in ("6.6", "2019", "0505"))
+
+
+def test_headers_that_results_cannot_be_made_of_are_refused_before_a_model_runs(
+    phantom: PhantomStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {}
+    for uid, path in phantom.paths_by_uid.items():
+        ds = pydicom.dcmread(path)
+        ds.PatientID = ["123", "456"]
+        paths[uid] = tmp_path / f"{uid}.dcm"
+        ds.save_as(paths[uid])
+
+    def ran(*_: object) -> None:
+        raise AssertionError("something was computed")
+
+    monkeypatch.setattr(trip, "prepare", ran)
+    with pytest.raises(HeaderError, match="PatientID holds several values"):
+        travel(paths)
