@@ -1,4 +1,4 @@
-"""Workers that are killed or frozen, studies that are sent twice: the short form of the trials in bench/trials."""
+"""Workers that are killed, frozen or cut off, studies sent twice: the short form of the trials in bench/trials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.trials import postgres_restarts, worker_kills
+from bench.trials import outages, postgres_restarts, worker_kills
 from bench.trials.cluster import PostgresServer
 from bench.trials.harness import (
     LEASE_SECONDS,
@@ -66,6 +66,13 @@ def test_a_postgresql_that_is_restarted_under_load_loses_nothing_and_doubles_not
     """Twenty restarts, three workers, two listeners: python -m bench.trials.postgres_restarts."""
     outcome = postgres_restarts.run(tmp_path, postgres, restarts=2, workers=2, listeners=2, studies=6)
     assert outcome.verdict.problems == ()
+
+
+@pytest.mark.timeout(300)
+def test_a_database_away_for_longer_than_a_lease_costs_no_result_and_no_attempt(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    assert outages.run(tmp_path, postgres).problems == ()
 
 
 def test_a_frozen_worker_that_wakes_after_its_lease_writes_nothing_and_goes_on_with_the_next_study(
