@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from bt_node.domain.completeness import KnownGaps, Shortfall, SourceSeries
 from bt_node.domain.role import Role
 
+_MOST_NAMED = 20  # series in one sentence: a source may name thousands
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -106,8 +108,10 @@ def _gaps(known: Known, rules: Rules) -> KnownGaps:
 def _lacks(known: Known, gaps: KnownGaps, rules: Rules) -> Iterator[str]:
     """What is worth waiting for, each as the end of "waits for …"."""
     expected = (*gaps.short, *(gaps.unsent if rules.expect_whole_study else ()))
-    for short in expected:
+    for short in expected[:_MOST_NAMED]:
         yield f"{known.source} to send {short}"
+    if len(expected) > _MOST_NAMED:
+        yield f"{len(expected) - _MOST_NAMED} more series of {known.source}"
     # A source that has sent all it has cannot send the rest: nobody has it.
     if expected or not _all_arrived(known, gaps, rules):
         if known.found and known.missing:

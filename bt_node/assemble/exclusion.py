@@ -5,6 +5,7 @@ from __future__ import annotations
 from bt_node.assemble.anatomy import other_part, too_large_or_narrow
 from bt_node.assemble.candidate import Candidate
 from bt_node.assemble.pulse import excluded_pulse, kinds_of
+from bt_node.assemble.values import modality_in_words
 from bt_node.assemble.vocabulary import EXCLUDED_WORDS, REFORMAT_WORDS
 from bt_node.assemble.words import first_key
 
@@ -95,7 +96,7 @@ def why_excluded(candidate: Candidate) -> str | None:
 
 def _by_modality(candidate: Candidate) -> str | None:
     modality = candidate.series.modality.upper()
-    return None if modality == "MR" else f"modality {modality[:16]}, not MR"
+    return None if modality == "MR" else f"{modality_in_words(modality)}, not MR"
 
 
 def _by_image_type(candidate: Candidate) -> str | None:

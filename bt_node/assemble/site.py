@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bt_node.assemble.candidate import Candidate
+from bt_node.assemble.values import modality_in_words
 from bt_node.config import RoleRule, RuleMatch
 from bt_node.domain.study import Assigned, Role, SliceFacts
 
@@ -36,7 +37,7 @@ def _matches(match: RuleMatch, candidate: Candidate) -> bool:
 def cannot_be_any(candidate: Candidate) -> str | None:
     """Why not even a rule can give this series a role: it is no volume of an MR scanner."""
     if candidate.series.modality.upper() != "MR":
-        return f"modality {candidate.series.modality[:16]}, not MR"
+        return f"{modality_in_words(candidate.series.modality)}, not MR"
     if candidate.shape.planes > 1:
         return f"slices in {candidate.shape.planes} different orientations"
     return None

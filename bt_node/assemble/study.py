@@ -33,7 +33,7 @@ from bt_node.assemble.frames import (
 from bt_node.assemble.parts import split_volumes
 from bt_node.assemble.private import wanted_tags
 from bt_node.assemble.series import series_facts
-from bt_node.assemble.values import integer, text
+from bt_node.assemble.values import integer, modality_in_words, text
 from bt_node.domain.errors import SpoolFileMissingError
 from bt_node.domain.study import SeriesFacts, SetAside, StudyFacts
 from bt_node.domain.uids import is_safe_uid
@@ -225,7 +225,7 @@ def _sort_in(series: _Series, ds: Dataset, *, has_pixels: bool) -> None:
 
 def _kind(sop_class: str, modality: str) -> str:
     if sop_class in _READERS:
-        return f"modality {modality[:16]}"
+        return modality_in_words(modality)
     name = UID(sop_class).name
     return name if name != sop_class else f"SOP class {sop_class}"
 

@@ -41,6 +41,75 @@ _DATE = re.compile(r"(\d{4})[.\-/]?(\d{2})[.\-/]?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(\.\d+)?")
 
 
+# PS3.3 C.7.3.1.1.1; what stands there instead is somebody's own text, and may be a patient's name.
+_MODALITIES = frozenset(
+    [
+        "AR",
+        "ASMT",
+        "AU",
+        "BDUS",
+        "BI",
+        "BMD",
+        "CR",
+        "CT",
+        "CTPROTOCOL",
+        "DG",
+        "DOC",
+        "DX",
+        "ECG",
+        "EPS",
+        "ES",
+        "FID",
+        "GM",
+        "HC",
+        "HD",
+        "IO",
+        "IOL",
+        "IVOCT",
+        "IVUS",
+        "KER",
+        "KO",
+        "LEN",
+        "LS",
+        "MG",
+        "MR",
+        "NM",
+        "OAM",
+        "OCT",
+        "OP",
+        "OPM",
+        "OPT",
+        "OPV",
+        "OT",
+        "PLAN",
+        "PR",
+        "PT",
+        "PX",
+        "REG",
+        "RESP",
+        "RF",
+        "RG",
+        "RTDOSE",
+        "RTIMAGE",
+        "RTPLAN",
+        "RTRECORD",
+        "RTSTRUCT",
+        "RWV",
+        "SC",
+        "SEG",
+        "SM",
+        "SMR",
+        "SR",
+        "SRF",
+        "STAIN",
+        "TG",
+        "US",
+        "VA",
+        "XA",
+        "XC",
+    ]
+)
+
 Key = str | BaseTag  # a keyword of the dictionary, or the tag of a private element
 
 
@@ -112,6 +181,11 @@ def items(ds: Dataset, keyword: Key) -> tuple[Dataset, ...]:
         return tuple(item for item in value if isinstance(item, Dataset))
     except TypeError:
         return ()
+
+
+def modality_in_words(modality: str) -> str:
+    """Name a modality; a value that the standard does not have is not repeated."""
+    return f"modality {modality.upper()}" if modality.upper() in _MODALITIES else "a modality that does not exist"
 
 
 def moment(date: str, time: str) -> float | None:

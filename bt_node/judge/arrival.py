@@ -11,6 +11,8 @@ from bt_node.domain.completeness import KnownGaps, Shortfall
 from bt_node.domain.errors import SeriesShortError
 from bt_node.domain.study import Role, RoleAssignment
 
+_MOST_NAMED = 20  # a source may name thousands of series
+
 
 def require_whole_series(assignment: RoleAssignment, gaps: KnownGaps) -> None:
     """Let no series with a role be used in part, unless a person wants it so.
@@ -35,7 +37,8 @@ def _cautions(assignment: RoleAssignment, gaps: KnownGaps, missing: Collection[R
     if roles:
         yield "It was analysed without these images because a person wanted it so."
     if gaps.unsent and (gaps.unsent_expected or missing):
-        names = ", ".join(each.name.removeprefix("series ") for each in gaps.unsent)
+        names = ", ".join(each.name.removeprefix("series ") for each in gaps.unsent[:_MOST_NAMED])
+        names += ", …" if len(gaps.unsent) > _MOST_NAMED else ""
         yield f"{gaps.source} has {len(gaps.unsent)} more MR series of this study that did not arrive: {names}."
     if gaps.silent and missing:
         yield f"{gaps.source} did not tell what it has ({gaps.silent}): what is missing may exist there."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ class Rejection:
 _PERMANENT, _SERVICE_USER = 1, 1
 _CALLING_AE_NOT_RECOGNISED, _CALLED_AE_NOT_RECOGNISED = 3, 7
 _STRANGERS = "strangers"
+_AE_TITLE = re.compile(r"[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*")  # PS3.5 6.2, AE: printable ASCII, no backslash, not blank
 
 
 def admit(settings: ListenerSettings, calling: str, called: str, peer_address: str) -> Rejection | None:
@@ -29,6 +31,9 @@ def admit(settings: ListenerSettings, calling: str, called: str, peer_address: s
 
     A known AE title that calls from the wrong address gets the answer of an unknown one: a stranger learns nothing.
     """
+    if not _AE_TITLE.fullmatch(calling):
+        detail = "what stands for the calling AE title is none"
+        return Rejection(_PERMANENT, _SERVICE_USER, _CALLING_AE_NOT_RECOGNISED, detail)
     if called.strip() != settings.ae_title.strip():
         return Rejection(_PERMANENT, _SERVICE_USER, _CALLED_AE_NOT_RECOGNISED, "called AE title is not ours")
     if settings.accept_unknown_sources:

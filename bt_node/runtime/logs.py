@@ -108,7 +108,7 @@ def _words(record: logging.LogRecord) -> str:
 def _own_words(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError):  # our own mistake; the library would print the values as they are
+    except Exception:  # noqa: BLE001 - our own mistake; the library would print the values as they are
         return f"{record.msg} (values that do not fit)"
 
 

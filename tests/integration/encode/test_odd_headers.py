@@ -170,6 +170,7 @@ def test_what_results_cannot_do_without_is_refused_before_anything_is_computed(s
 
 SET_ASIDE = {
     "a sequence without length nested 1,000 deep": endless(1000),
+    "a modality that is a name": raw("Modality", b"Doe^Jane"),
     "a slope of 1e308": raw("RescaleSlope", b"1e308 "),
     "a slope of 1e-308": raw("RescaleSlope", b"1e-308"),
     "an intercept of 1e300": raw("RescaleIntercept", b"1e300 "),

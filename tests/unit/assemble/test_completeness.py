@@ -113,3 +113,11 @@ def test_known_gaps_come_back_from_the_job_book_as_they_were() -> None:
     gaps = of(SHORT).gaps
     assert KnownGaps.from_json(gaps.as_json()) == gaps
     assert KnownGaps.from_json({}) == KnownGaps()
+
+
+def test_a_source_that_names_thousands_of_series_makes_no_endless_sentence() -> None:
+    named = tuple(SourceSeries(f"9.{number}", number, "MR", 5) for number in range(2000))
+    verdict = of(FULL, source="PACS", at_source=named)
+    assert not verdict.complete
+    assert len(verdict.waits_for) == 21
+    assert verdict.waits_for[-1] == "1980 more series of PACS"

@@ -99,3 +99,10 @@ def test_settings_that_cannot_work_are_never_born(wrong):
 def test_addresses_that_no_source_has_count_as_one(hosts, address, counts_alone):
     settings = ListenerSettings(sources=tuple(AllowedSource("SCANNER", host) for host in hosts))
     assert (counted_as(settings, address) == address) is counts_alone
+
+
+@pytest.mark.parametrize("calling", ["", "  ", "A\n2026 job 7", "A\x1b[2J", "A\0", "A\\B", "TÜR", "A\x7f"])
+def test_text_that_is_no_ae_title_comes_in_nowhere(calling):
+    rejection = admit(ListenerSettings(accept_unknown_sources=True), calling, "BT_NODE", "192.0.2.7")
+    assert rejection is not None
+    assert rejection.reason == 3
