@@ -1,4 +1,4 @@
-"""What all tests share: peers, real data where it lies, and one thread for torch."""
+"""What all tests share: peers, real data where it lies, and one thread for each of several workers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Workers of pytest-xdist share the cores: each computes with one thread, and so do the processes that it starts.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ.setdefault(_variable, "1")
 # The environment's own programs (dciodvfy, segimage2itkimage, bt-node) are found without activating it.
 _BESIDE_PYTHON = Path(sys.executable).parent
 # pynetdicom installs programs of its own under dcmtk's names; a peer is the independent one.

@@ -185,7 +185,7 @@ def test_an_error_that_nobody_foresaw_is_an_attempt_too(office: Office, pacs: Fa
     job = office.publish("pacs")
     office.courier("pacs", peer_of(pacs))
 
-    def raising(*_: object) -> None:
+    def raising(*_: object, **__: object) -> None:
         raise IndexError("Doe^Jane")
 
     with monkeypatch.context() as patched, node_log("DEBUG") as log:
@@ -327,9 +327,9 @@ def test_a_reset_in_the_middle_of_an_object_costs_that_object_one_pause(office: 
 
 
 def test_one_that_answers_later_than_we_wait_is_waited_for_longer_each_time(office: Office, pacs: FakePacs) -> None:
-    """Both times are a hundredth of those at work: an answer after a minute, a timeout of 25 s."""
-    pacs.faults = Faults(answer_after_seconds=0.6)
-    office.courier("pacs", peer_of(pacs), ProofWanted.NONE, timeout_s=0.25)
+    """Both times are a thirtieth of those at work: an answer after a minute, a timeout of 25 s."""
+    pacs.faults = Faults(answer_after_seconds=2.0)
+    office.courier("pacs", peer_of(pacs), ProofWanted.NONE, timeout_s=0.8)
     job = office.publish("pacs", objects=1)
     office.round()
     (waiting,) = office.deliveries(job)
@@ -339,21 +339,22 @@ def test_one_that_answers_later_than_we_wait_is_waited_for_longer_each_time(offi
 
 
 def test_an_object_that_meets_silence_holds_up_no_other(office: Office, pacs: FakePacs) -> None:
-    slow = {"2.25.1000"}
+    slow, answer = {"2.25.1000"}, threading.Event()
     keep = pacs._on_store
 
     def on_store(event):
         if str(event.request.AffectedSOPInstanceUID) in slow:
-            threading.Event().wait(1.5)
+            answer.wait(10)
         return keep(event)
 
     pacs.stop()
     pacs._on_store = on_store
     with pacs:
-        office.courier("pacs", peer_of(pacs), ProofWanted.NONE, timeout_s=0.3)
+        office.courier("pacs", peer_of(pacs), ProofWanted.NONE, timeout_s=1.0)
         silent, other = office.publish("pacs"), office.publish("pacs")
         office.round()
         office.round(FIRST_PAUSE)
+        answer.set()
         assert office.state(other) is JobState.DONE
         assert office.state(silent) is JobState.DELIVERING
         assert office.deliveries(silent)[1]["state"] == "DELIVERED"

@@ -20,6 +20,7 @@ from bt_node.domain.result import EncodedObject
 from bt_node.encode.results import encode_results
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import TripOutcome
+from bt_node.receive.part10 import read_stored_file
 from bt_node.runtime import travel as module
 from bt_node.runtime.courier import Courier, CourierSettings
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
@@ -54,7 +55,8 @@ class Node:
                 sop_instance_uid=uid,
                 series_instance_uid=str(header.SeriesInstanceUID),
                 path=relative,
-                digest=uid,
+                transfer_syntax_uid=str(header.file_meta.TransferSyntaxUID),
+                digest=read_stored_file(path).digest(),
             )
         return self.bench.book.sweep_complete(0.0, 300.0)[0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from bt_node.domain.study import Role
 from bt_node.encode.results import NodeIdentity
 from bt_node.jobs import Completeness, QuietStudy
 from bt_node.pipeline.trip import Models
+from bt_node.receive.part10 import read_stored_file
 from bt_node.receive.spool import instance_path
 from bt_node.runtime.courier import Courier, CourierSettings
 from bt_node.runtime.runner import RunnerSettings, StudyRunner
@@ -56,7 +56,7 @@ class Node:
             uid, series = str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID)
             place = instance_path(self.study, series, uid)
             self.bench.spool.write(place, [content])
-            digest = hashlib.sha256(content).hexdigest()
+            digest = read_stored_file(path).digest()
             syntax = str(ds.file_meta.TransferSyntaxUID)
             self.bench.book.record_instance(
                 ReceivedInstance(
