@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV   := .venv
 RUN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# The suite in two processes, a file each: what a file's tests share is made once, and the slow ones (e2e) come first.
+WORKERS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PEERS  := orthanc orthanc-dicomweb dcmtk postgresql dcm2niix pixelmed-apps default-jre-headless
 
 
@@ -13,7 +15,7 @@ AUDIT  := .venv-audit
 help:
 	@echo "make demo    install, start a node and a fake PACS, send a phantom study, show what came back"
 	@echo "make peers   install the programs that the tests talk to (apt: $(PEERS))"
-	@echo "make test    linters, types, import contracts and the whole test suite"
+	@echo "make test    linters, types, import contracts and the whole test suite (WORKERS= for one process)"
 	@echo "make audit   known vulnerabilities of the pinned dependencies (needs pypi.org; not part of the tests)"
 	@echo "make viewer  OHIF in a browser draws our outlines in the right place (apt: chromium, npm)"
 	@echo "make bench   the figures of bench/README.md"
@@ -34,7 +36,7 @@ check: $(VENV)/.installed
 	$(RUN)/lint-imports
 
 test: check
-	$(RUN)/pytest $(PYTEST_ARGS)
+	$(RUN)/pytest $(WORKERS) $(PYTEST_ARGS)
 
 # In an environment of its own, so that the node's stays as pinned. --strict: what could not be looked up is a failure.
 audit:
