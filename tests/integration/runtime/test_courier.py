@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from pathlib import Path
 
 import pytest
 from node_bench import Bench
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
-from receive_cases import wait_until
 
 from bt_node.deliver.outlet import DimseOutlet
 from bt_node.deliver.peer import Peer
@@ -83,27 +81,27 @@ def test_no_further_object_leaves_once_its_job_was_cancelled(
     bench: Bench, delivering, happens: str, monkeypatch
 ) -> None:
     job = delivering("pacs")
-    with FakePacs(faults=Faults(answer_after_seconds=1.0)) as pacs:
-        sending = threading.Thread(target=courier(bench, "pacs", peer_of(pacs)).deliver_due)
-        sending.start()
-        wait_until(lambda: pacs.store_requests == 1)  # its answer is on its way
-        match happens:
-            case "cancelled":
-                bench.book.cancel(job, "ann")
-            case "opened again":
-                bench.book.make_again(job, ["2.25.12"])
-            case _:
-                monkeypatch.setattr(bench.book, "is_pending", away)
-        sending.join(30)
+    ask, asked = bench.book.is_pending, []
+
+    def between_the_two(destination: str, sop_instance_uid: str) -> bool:
+        asked.append(sop_instance_uid)
+        if len(asked) == 2:
+            match happens:
+                case "cancelled":
+                    bench.book.cancel(job, "ann")
+                case "opened again":
+                    bench.book.make_again(job, ["2.25.12"])
+                case _:
+                    raise BookUnavailableError("away")
+        return ask(destination, sop_instance_uid)
+
+    monkeypatch.setattr(bench.book, "is_pending", between_the_two)
+    with FakePacs() as pacs:
+        courier(bench, "pacs", peer_of(pacs)).deliver_due()
         assert pacs.store_requests == 1
-    monkeypatch.undo()
     [first, second] = bench.book.view(job)["results"]
     assert first["destinations"]["pacs"]["status"] == "0x0000"
     assert second["destinations"]["pacs"]["attempts"] == 0
-
-
-def away(*_: object) -> None:
-    raise BookUnavailableError("away")
 
 
 def test_everything_delivered_makes_the_job_done_with_a_status_for_each_object(bench: Bench, delivering) -> None:
