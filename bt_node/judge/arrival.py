@@ -38,7 +38,7 @@ def _cautions(assignment: RoleAssignment, gaps: KnownGaps, missing: Collection[R
         yield "It was analysed without these images because a person wanted it so."
     if gaps.unsent and (gaps.unsent_expected or missing):
         names = ", ".join(each.name.removeprefix("series ") for each in gaps.unsent[:_MOST_NAMED])
-        names += ", …" if len(gaps.unsent) > _MOST_NAMED else ""
+        names += ", and others" if len(gaps.unsent) > _MOST_NAMED else ""
         yield f"{gaps.source} has {len(gaps.unsent)} more MR series of this study that did not arrive: {names}."
     if gaps.silent and missing:
         yield f"{gaps.source} did not tell what it has ({gaps.silent}): what is missing may exist there."

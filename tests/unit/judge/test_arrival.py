@@ -61,3 +61,11 @@ def test_a_silent_source_is_told_where_a_sequence_is_missing() -> None:
 
 def test_nothing_is_said_where_nothing_lacks() -> None:
     assert said(KnownGaps("PACS"), Role.T2) == ()
+
+
+def test_of_thousands_of_series_the_first_are_named() -> None:
+    unsent = tuple(Shortfall(f"9.{number}", number, 5, 0) for number in range(2000))
+    (caution,) = said(KnownGaps("PACS", unsent=unsent))
+    assert "2000 more MR series" in caution
+    assert caution.isascii()
+    assert len(caution) < 300
