@@ -113,10 +113,11 @@ def test_a_late_series_makes_one_result_that_replaces_the_former(bench: Bench, p
         assert {entry["sop_instance_uid"] for entry in view["superseded_results"]} >= {first.SOPInstanceUID}
         assert second.SOPInstanceUID in {entry["sop_instance_uid"] for entry in view["results"]}
 
-        held = set(pacs.sop_instance_uids)
+        # A series that is not used says nothing new, but the time of its analysis does: another object, other UIDs.
         node.receive(phantom.localizer.paths)
         assert node.work() is JobState.DONE
-        assert set(pacs.sop_instance_uids) == held, "what comes out the same is not said twice"
+        *_, third = node.reports
+        assert predecessor(third) == second.SOPInstanceUID
         assert len(bench.book.view(node.study)["completeness"]) == 3
 
 
