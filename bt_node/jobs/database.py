@@ -33,6 +33,8 @@ _HURRY = {"options": "-c lock_timeout=10s -c statement_timeout=20s"}
 # The running clock, not the time at which the transaction began: it may have waited for a lock since.
 _SERVER_TIME = text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
 
+_UNDEFINED_TABLE = "42P01"  # PostgreSQL's Appendix A; SQLite's word for it is an OperationalError
+
 _OLDEST_PROGRAM = text("SELECT oldest_program FROM schema_compatibility WHERE revision = :revision")
 
 Clock = Callable[[], float]
@@ -94,10 +96,17 @@ def make_engine(url: str, *, unhurried: bool = False) -> Engine:
 
 @contextmanager
 def trouble_worded() -> Iterator[None]:
-    """Word trouble of server, disk or file as BookUnavailableError; mistakes in our statements stay what they are."""
+    """Word trouble of server, disk or file as BookUnavailableError; mistakes in our statements stay what they are.
+
+    Tables that are not there are no mistake of ours, whose schema was looked at: a dump is being restored.
+    """
     try:
         yield
-    except (IntegrityError, ProgrammingError, DataError):
+    except ProgrammingError as failure:
+        if getattr(failure.orig, "sqlstate", "") == _UNDEFINED_TABLE:
+            raise BookUnavailableError("its tables are not there; is a dump being restored?") from failure
+        raise
+    except (IntegrityError, DataError):
         raise
     except DBAPIError as failure:
         raise BookUnavailableError(str(failure.orig)) from failure

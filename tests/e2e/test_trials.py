@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.trials import outages, postgres_restarts, worker_kills
+from bench.trials import outages, postgres_restarts, restored_dump, worker_kills
 from bench.trials.cluster import PostgresServer
 from bench.trials.harness import (
     LEASE_SECONDS,
@@ -73,6 +73,13 @@ def test_a_database_away_for_longer_than_a_lease_costs_no_result_and_no_attempt(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     assert outages.run(tmp_path, postgres).problems == ()
+
+
+@pytest.mark.timeout(300)
+def test_a_dump_put_back_under_living_processes_loses_nothing_and_doubles_nothing(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    assert restored_dump.run(tmp_path, postgres).problems == ()
 
 
 def test_a_frozen_worker_that_wakes_after_its_lease_writes_nothing_and_goes_on_with_the_next_study(

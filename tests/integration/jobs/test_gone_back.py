@@ -11,7 +11,7 @@ import pytest
 from receive_cases import encoded, mr_slice
 from sqlalchemy import insert, select, text
 
-from bt_node.domain.errors import LeaseLostError
+from bt_node.domain.errors import BookUnavailableError, LeaseLostError
 from bt_node.jobs import JobBook, RunRecord, open_book
 from bt_node.jobs.database import make_engine
 from bt_node.jobs.tables import metadata
@@ -127,6 +127,19 @@ def test_as_many_new_images_do_not_hide_those_that_the_database_lost(node: Node,
     assert node.has("1.2.3") == 2
     node.reconcile(1)
     assert node.has("1.2.3") == 3
+
+
+def test_tables_that_are_away_while_a_dump_is_restored_are_a_book_that_is_away(node: Node, url: str) -> None:
+    """Else a worker that ends a run this moment would take it for a mistake, and throw its results away."""
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE jobs RENAME TO away"))
+    with pytest.raises(BookUnavailableError):
+        node.book.held_leases()
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE away RENAME TO jobs"))
+    engine.dispose()
+    assert node.book.held_leases() == []
 
 
 def test_what_the_dump_has_and_what_was_purged_is_not_taken_for_new(node: Node, dump: Dump) -> None:
