@@ -2,7 +2,7 @@
 
     python -m bench.brainmask                                 phantom brains
     python -m bench.brainmask --data ../shared/data/segmentation [--cases 3]   BraTS cases in 2018's layout
-    … --classical                                         without the brain release: brightness and shape decide
+    … --classical                                         without the network: brightness and shape decide
 
 Each stripped brain is put into a head (`bt_node.simulate.wrap`) and taken out again by `bt_node.convert.prepare`, all
 but its registration: the sequences are aligned as made, and registration has figures of its own. The truth is what
@@ -33,7 +33,6 @@ from bt_node.domain.errors import BtNodeError
 from bt_node.domain.geometry import Mask, Volume
 from bt_node.domain.study import Role
 from bt_node.infer.brain import BrainFinder, load_brain_finder
-from bt_node.infer.release import read_release
 from bt_node.simulate.phantom import brats_like
 from bt_node.simulate.tumour import TumourShape
 from bt_node.simulate.wrap import in_thick_slices, wrap_in_head
@@ -71,9 +70,8 @@ def agreement(volumes: Mapping[Role, Volume], truth: Mask, brain: BrainFinder | 
 
 
 def shipped_brain_finder() -> BrainFinder:
-    """The newest brain release of the repository, on the processor."""
-    folder = max((Path(__file__).parents[1] / "models").glob("bt-brain-*"))
-    return load_brain_finder(read_release(folder), torch.device("cpu"))
+    """What the node uses, on the processor."""
+    return load_brain_finder(torch.device("cpu"))
 
 
 def measure(stripped: Mapping[Role, Volume], seed: int, brain: BrainFinder | None = None) -> dict[str, Agreement]:
@@ -113,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of BraTS cases; default: phantom brains")
     parser.add_argument("--cases", type=int, help="only the first so many")
-    parser.add_argument("--classical", action="store_true", help="without the brain release")
+    parser.add_argument("--classical", action="store_true", help="without the network")
     arguments = parser.parse_args()
     brain = None if arguments.classical else shipped_brain_finder()
     print(describe_machine())

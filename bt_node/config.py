@@ -380,13 +380,18 @@ class Delivery(_Table):
         return self
 
 
+def _brain(name: object) -> object:
+    """Releases of our own found the brain until 0.1; their names in an older file mean the same."""
+    return "deepbet" if isinstance(name, str) and name.startswith("bt-brain-") else name
+
+
 class Models(_Table):
     """Which model releases answer; each is a folder below `folder`."""
 
     folder: Path = Path("models")
     segmenter: Name = "bt-segmenter-0.2"
     classifier: Name = "bt-classifier-0.3"
-    brain: Name | Literal[""] = "bt-brain-0.1"
+    brain: Annotated[Literal["deepbet", ""], BeforeValidator(_brain)] = "deepbet"
 
 
 class Device(_Table):

@@ -19,7 +19,7 @@ def activate(state: CliState, kind: str, name: str, *, write: bool) -> list[str]
 
     Args:
         state: which configuration file is read.
-        kind: key in `[models]`: segmenter, classifier or brain.
+        kind: key in `[models]`: segmenter or classifier.
         name: folder of the release.
         write: change the file; otherwise nothing is written.
 

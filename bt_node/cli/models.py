@@ -180,10 +180,8 @@ def _head(state: CliState, release: Release) -> list[tuple[str, str]]:
 
 
 def _answers_for(release: Release) -> str:
-    from bt_node.infer.release import BrainManifest, SegmenterManifest  # noqa: PLC0415
+    from bt_node.infer.release import SegmenterManifest  # noqa: PLC0415
 
-    if isinstance(release.manifest, BrainManifest):
-        return f"heads with any of {', '.join(role.value for role in release.manifest.input.roles)}"
     if not isinstance(release.manifest, SegmenterManifest):
         return f"{release.manifest.input.plane} slices of {release.manifest.input.sequence.value}"
     read = release.manifest.input

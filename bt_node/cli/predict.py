@@ -61,7 +61,7 @@ def segmentation(
     segmenter = load_segmenter(release, device)
     brain = None
     if config.models.brain and not preprocessed:
-        brain = load_brain_finder(read_release(config.models.folder / config.models.brain), device)
+        brain = load_brain_finder(device)
     given = {Role.T1: t1, Role.T1C: t1c, Role.T2: t2, Role.FLAIR: flair}
     files = {role: path for role, path in given.items() if path is not None}
     found, cautions = segment_nifti(files, segmenter, brain, preprocessed=preprocessed)

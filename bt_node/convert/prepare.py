@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import SimpleITK as sitk
 
 from bt_node.convert.bias import without_shading
 from bt_node.convert.brainmask import PLAUSIBLE_ML, check_plausible, find_brain, mask_of
-from bt_node.convert.fat import without_fat
 from bt_node.convert.intensity import zscore_inside
 from bt_node.convert.itk import itk_to_volume, one_itk_thread, resample, volume_to_itk
 from bt_node.convert.register import RegistrationReport, RigidMotion, head_mask, reference_report, register_all
@@ -21,8 +21,10 @@ from bt_node.domain.errors import BrainMaskError, RegistrationError
 from bt_node.domain.geometry import BoolArray, FloatArray, Grid, ImageArray, Mask, Volume
 from bt_node.domain.study import Role
 
-# Heads (Z, Y, X) on a 1 mm grid along LPS -> probability of brain, float32 of the same shape.
-BrainProbability = Callable[[Mapping[Role, ImageArray]], ImageArray]
+# Heads (Z, Y, X) on a 1 mm grid along LPS -> probability of brain, float32 of the same shape; None: it cannot tell.
+BrainProbability = Callable[[Mapping[Role, ImageArray]], ImageArray | None]
+
+_Voxels = TypeVar("_Voxels", ImageArray, BoolArray)
 
 _REFERENCE_ORDER = (Role.T1C, Role.FLAIR, Role.T2, Role.T1)
 _MARGIN_MM = 5.0
@@ -40,14 +42,17 @@ class PreparedStudy:
         brain: the brain.
         inputs: each sequence without its shading, z-scored inside the brain, 0 outside.
         registrations: what registration found, for every role (the reference's own says nothing was done).
-        brain_agreement: Dice of the network's brain and of the one by brightness and shape, before either was
-            refined; None where only one of them was asked.
+        second_brain: the brain by brightness and shape, where a network found `brain`; it is right more roughly,
+            but in its own way. None where only one of them was asked, it found none, or T1 is missing.
+        brain_agreement: Dice of the two before either was refined, 0 where the second found none; None where only one
+            was asked.
     """
 
     heads: Mapping[Role, Volume]
     brain: Mask
     inputs: Mapping[Role, Volume]
     registrations: Mapping[Role, RegistrationReport]
+    second_brain: Mask | None = None
     brain_agreement: float | None = None
 
     @property
@@ -85,14 +90,17 @@ def prepare(volumes: Mapping[Role, Volume], brain_probability: BrainProbability 
     reports = _register_all(volumes, reference)
     grid = _head_grid(volumes[reference])
     heads = {role: _onto(grid, volume, reports[role].motion) for role, volume in volumes.items()}
-    brain, agreement = _brain_in(heads, grid, brain_probability)
+    brain, second, agreement = _brain_in(heads, grid, brain_probability)
     check_plausible(brain)
-    cut, brain = _crop_to_brain(heads, brain)
+    levels = _levels_of(brain)
+    cut = {role: Volume(*_cut(head.array, grid, levels)) for role, head in heads.items()}
+    brain = Mask(*_cut(brain.array, grid, levels))
     even = _unshaded(cut, brain)
-    brain = without_fat(even, brain)
     brain = without_rind(_normalised(even, brain), brain)
     check_plausible(brain)
-    return PreparedStudy(cut, brain, _as_volumes(_normalised(even, brain), brain.grid), reports, agreement)
+    inputs = _as_volumes(_normalised(even, brain), brain.grid)
+    second = second and Mask(*_cut(second.array, grid, levels))
+    return PreparedStudy(cut, brain, inputs, reports, second, agreement)
 
 
 def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
@@ -120,17 +128,20 @@ def prepare_preprocessed(volumes: Mapping[Role, Volume]) -> PreparedStudy:
 
 def _brain_in(
     heads: Mapping[Role, Volume], grid: Grid, probability: BrainProbability | None
-) -> tuple[Mask, float | None]:
-    """The brain, and how far two ways of finding it agree: a network finds something like a brain in a knee too."""
-    if probability is None:
-        return find_brain(heads), None
+) -> tuple[Mask, Mask | None, float | None]:
+    """The brain, the same found in a second way, and their Dice: a network finds some brain in a knee too."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         by_rule = pool.submit(find_brain, heads)
-        brain = mask_of(probability({role: head.array for role, head in heads.items()}), grid)
+        found = probability({role: head.array for role, head in heads.items()}) if probability else None
+        if found is None:
+            return by_rule.result(), None, None
+        brain = mask_of(found, grid)
         try:
-            return brain, _dice(brain.array, by_rule.result().array)
+            second = by_rule.result()
         except BrainMaskError:
-            return brain, 0.0
+            return brain, None, 0.0
+        # Without T1 an enhancing tumour is as bright as fat, and falls out of the brain by brightness.
+        return brain, second if Role.T1 in heads else None, _dice(brain.array, second.array)
 
 
 def _dice(first: BoolArray, second: BoolArray) -> float:
@@ -179,19 +190,17 @@ def _onto(grid: Grid, volume: Volume, motion: RigidMotion) -> Volume:
     return Volume(resample(image, grid, motion.to_itk()).astype(np.float32, copy=False), grid)
 
 
-def _crop_to_brain(heads: Mapping[Role, Volume], brain: Mask) -> tuple[Mapping[Role, Volume], Mask]:
-    """Drop the levels below and above the brain (neck, air); in plane the whole head stays for the classifier."""
+def _levels_of(brain: Mask) -> slice:
+    """The levels of the brain and a margin: neck and air are dropped. In plane the head stays, for the classifier."""
     levels = np.flatnonzero(brain.array.any(axis=(1, 2)))
     margin = int(_MARGIN_MM / MODEL_SPACING_MM)
-    first, last = max(0, int(levels[0]) - margin), min(brain.grid.shape[0] - 1, int(levels[-1]) + margin)
-    grid = _levels(brain.grid, first, last)
-    cut = {role: Volume(head.array[first : last + 1].copy(), grid) for role, head in heads.items()}
-    return cut, Mask(brain.array[first : last + 1].copy(), grid)
+    return slice(max(0, int(levels[0]) - margin), min(brain.grid.shape[0], int(levels[-1]) + margin + 1))
 
 
-def _levels(grid: Grid, first: int, last: int) -> Grid:
-    x, y, z = grid.index_to_world((first, 0, 0))
-    return Grid((last - first + 1, *grid.shape[1:]), grid.spacing, (float(x), float(y), float(z)), grid.direction)
+def _cut(array: _Voxels, grid: Grid, levels: slice) -> tuple[_Voxels, Grid]:
+    x, y, z = grid.index_to_world((levels.start, 0, 0))
+    shape = (levels.stop - levels.start, *grid.shape[1:])
+    return array[levels].copy(), Grid(shape, grid.spacing, (float(x), float(y), float(z)), grid.direction)
 
 
 def along_patient_axes(volume: Volume) -> Volume:

@@ -129,21 +129,6 @@ class ClassifierOutput(_Table):
         return self
 
 
-class BrainInput(_Table):
-    """`[input]` of a brain finder: channel order, the coarse grid and normalisation that training used."""
-
-    roles: Annotated[tuple[Role, ...], Field(min_length=1)]  # any one of them is enough
-    spacing_mm: Annotated[float, Field(gt=0.5, le=8)]
-    orientation: Literal["LPS"]
-    normalisation: Literal["p99"]  # of what is above zero, on the coarse grid
-
-
-class BrainOutput(_Table):
-    """`[output]` of a brain finder: where probability becomes brain."""
-
-    threshold: Fraction = 0.5
-
-
 class Intended(_Table):
     """`[intended]`: whom the release is meant for. What is left out is not limited."""
 
@@ -178,19 +163,10 @@ class ClassifierManifest(_ManifestBase):
     output: ClassifierOutput
 
 
-class BrainManifest(_ManifestBase):
-    """A brain finder's whole manifest."""
-
-    kind: Literal["brain"]
-    input: BrainInput
-    output: BrainOutput = BrainOutput()
-
-
-Manifest = SegmenterManifest | ClassifierManifest | BrainManifest
-_KINDS: Mapping[str, type[SegmenterManifest | ClassifierManifest | BrainManifest]] = {
+Manifest = SegmenterManifest | ClassifierManifest
+_KINDS: Mapping[str, type[Manifest]] = {
     "segmenter": SegmenterManifest,
     "classifier": ClassifierManifest,
-    "brain": BrainManifest,
 }
 
 
@@ -202,7 +178,7 @@ class Release:
     manifest: Manifest
 
     @property
-    def kind(self) -> Literal["segmenter", "classifier", "brain"]:
+    def kind(self) -> Literal["segmenter", "classifier"]:
         """What the release does."""
         return self.manifest.kind
 

@@ -15,7 +15,6 @@ import safetensors.torch
 import torch
 
 from bt_node.domain.errors import BtNodeError
-from bt_node.infer.brain import load_brain_finder
 from bt_node.infer.classifier import load_classifier
 from bt_node.infer.release import Release, read_release, read_verified_weights
 from bt_node.infer.segmenter import load_segmenter
@@ -77,7 +76,7 @@ def _finite(value: torch.Tensor) -> bool:
 
 
 def _of_forward_pass(release: Release) -> list[str]:
-    answers = {"segmenter": _segmenter_answers, "classifier": _classifier_answers, "brain": _brain_finder_answers}
+    answers = {"segmenter": _segmenter_answers, "classifier": _classifier_answers}
     detail = answers[release.kind](release)
     return [f"Model release {release.folder.name}: {detail}"] if detail else []
 
@@ -94,17 +93,6 @@ def _segmenter_answers(release: Release) -> str:
     if probabilities.shape != (len(segmenter.output.regions), z, y, x):
         return f"the network answers shape {probabilities.shape} to a volume of {(z, y, x)}"
     return "" if np.isfinite(probabilities).all() else "a forward pass gives values that are not finite"
-
-
-def _brain_finder_answers(release: Release) -> str:
-    """What is wrong with the answer to a cube of noise; nothing when each probability is a number."""
-    finder = load_brain_finder(release, _CPU)
-    random = np.random.default_rng(0)
-    sides = (_LARGEST_SIDE, _LARGEST_SIDE + 7, _LARGEST_SIDE - 5)
-    probability = finder.predict({role: random.random(sides, dtype=np.float32) for role in finder.input.roles})
-    if probability.shape != sides:
-        return f"the network answers shape {probability.shape} to a volume of {sides}"
-    return "" if np.isfinite(probability).all() else "a forward pass gives values that are not finite"
 
 
 def _classifier_answers(release: Release) -> str:

@@ -55,7 +55,9 @@ class Check(StrEnum):
     LARGE = "large-outline"
     SMALL = "small-outline"
     PARTS = "parts"
+    APART = "small-part-apart"
     OUTSIDE = "outside-brain"
+    MAIN_OUTSIDE = "main-part-outside"
     BORDER = "image-border"
     SURENESS = "outline-sureness"
     SPREAD = "mirror-spread"
@@ -214,12 +216,24 @@ LIMITS: Mapping[Check, Limit] = MappingProxyType(
             hold=60.0,
             why="most tumours are one to five parts; hundreds of specks are noise",
         ),
+        Check.APART: Limit(
+            "mm from the largest part",
+            too_much=True,
+            caution=15.0,
+            why="the experts' small parts lie within 5 mm of the largest, false ones up to 40 mm away",
+        ),
         Check.OUTSIDE: Limit(
             "part of the outline",
             too_much=True,
             caution=0.05,
             hold=0.30,
             why="a brain tumour lies in the brain",
+        ),
+        Check.MAIN_OUTSIDE: Limit(
+            "part of the largest part",
+            too_much=True,
+            caution=0.5,
+            why="tumours of 22 cases in synthetic heads lie inside both masks whole, an outline in an orbit in one",
         ),
         Check.BORDER: Limit(
             "part of the outline",

@@ -15,7 +15,6 @@ from bt_node.assemble.age import youngest_age_years
 from bt_node.convert.prepare import PreparedStudy, reference_role
 from bt_node.convert.regrid import to_source_grid
 from bt_node.domain.errors import NoHeadError
-from bt_node.domain.geometry import ImageArray
 from bt_node.domain.role import Role
 from bt_node.domain.study import RoleAssignment, StackedSeries
 from bt_node.domain.tumour import LabelMap, Region
@@ -25,6 +24,7 @@ from bt_node.judge.input_quality import judge_images, measure_series
 from bt_node.judge.limits import Check, Concern, concern
 from bt_node.judge.output_quality import judge_outline, measure_outline
 from bt_node.judge.verdict import rejected_because
+from bt_node.pipeline.outline import TumourAnswer
 from bt_node.pipeline.record import TripRecord
 
 _HALFWAY = 0.5
@@ -80,7 +80,7 @@ def of_brain(
 def of_outline(
     outline: LabelMap,
     labels: LabelMap,
-    answer: tuple[ImageArray, ImageArray | None],
+    answer: TumourAnswer,
     prepared: PreparedStudy,
     segmenter: Segmenter,
     record: TripRecord,
@@ -90,20 +90,20 @@ def of_outline(
     Args:
         outline: on the models' grid.
         labels: on the grid of the series that it is drawn on.
-        answer: probabilities (3, Z, Y, X) of WT, TC and ET on the models' grid, and the spread of mirrored answers.
+        answer: of the segmenter, on the models' grid.
         prepared: the study there.
         segmenter: whose outline it is.
         record: where the numbers are kept.
     """
     whole = outline.mask(Region.WT)
-    probabilities, spread = answer
     measured = measure_outline(
         whole,
-        probabilities[0],
+        answer.probabilities[0],
         prepared.brain.array,
         labels.mask(Region.WT),
         threshold=segmenter.output.thresholds[0],
-        spread=spread,
+        spread=answer.spread,
+        main_outside=answer.main_outside,
     )
     if measured is not None:
         record.note_quality("outline", measured.facts())

@@ -1,8 +1,9 @@
-"""From prepared sequences to probabilities of tumour, without what is bone, and to labels on the source series."""
+"""From prepared sequences to probabilities of tumour, stray parts left out, and to labels on the source series."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,23 +15,36 @@ from bt_node.domain.study import Role, StackedSeries
 from bt_node.domain.tumour import LabelMap, Region
 from bt_node.encode.results import FurtherOutline
 from bt_node.infer.segmenter import Segmenter
-from bt_node.judge.bone import bone_like
+from bt_node.judge.stray_parts import find_stray_parts
 
 
-def tumour_probabilities(
-    prepared: PreparedStudy, segmenter: Segmenter
-) -> tuple[ImageArray, float, ImageArray | None]:
-    """Ask the segmenter, and take off what it outlined on bone at the brain's rim.
+@dataclass(frozen=True, eq=False)
+class TumourAnswer:
+    """What the segmenter says of a prepared study.
 
-    Returns:
-        Probabilities (3, Z, Y, X) of WT, TC and ET on the prepared grid; the volume in ml that was taken off; the
-        standard deviation between mirrored answers (Z, Y, X), None where the release has none.
+    Attributes:
+        probabilities: of WT, TC and ET (3, Z, Y, X) on the prepared grid, 0 in stray parts.
+        spread: standard deviation of WT between mirrored answers (Z, Y, X); None where the release has none.
+        left_out_ml: volume of the stray parts.
+        main_outside: share of the largest part outside the second brain mask; None where there is none.
     """
-    inputs = {role: volume.array for role, volume in prepared.inputs.items()}
-    probabilities, spread = segmenter.predict_with_spread(inputs)
-    bone = bone_like(segmenter.decide(probabilities) > 0, prepared.brain.array, inputs)
-    taken_off_ml = float(np.count_nonzero(bone)) * prepared.grid.voxel_volume_mm3 / 1000.0
-    return np.where(bone, np.float32(0.0), probabilities), taken_off_ml, spread
+
+    probabilities: ImageArray
+    spread: ImageArray | None
+    left_out_ml: float = 0.0
+    main_outside: float | None = None
+
+
+def tumour_probabilities(prepared: PreparedStudy, segmenter: Segmenter) -> TumourAnswer:
+    """Ask the segmenter, and leave out parts that the second brain mask says are not in the brain."""
+    probabilities, spread = segmenter.predict_with_spread({r: v.array for r, v in prepared.inputs.items()})
+    if prepared.second_brain is None:
+        return TumourAnswer(probabilities, spread)
+    found = find_stray_parts(segmenter.decide(probabilities) > 0, prepared.second_brain.array)
+    left_out_ml = float(np.count_nonzero(found.stray)) * prepared.grid.voxel_volume_mm3 / 1000.0
+    return TumourAnswer(
+        np.where(found.stray, np.float32(0.0), probabilities), spread, left_out_ml, found.main_outside
+    )
 
 
 def drawn_on(given: Collection[Role], wanted: Sequence[Role]) -> tuple[Role, ...]:

@@ -13,7 +13,7 @@ from bt_node.domain.study import Role
 from bt_node.domain.tumour import LabelMap
 from bt_node.infer.brain import BrainFinder
 from bt_node.infer.segmenter import Segmenter
-from bt_node.judge.bone import left_out
+from bt_node.judge.stray_parts import left_out
 from bt_node.pipeline.outline import tumour_probabilities
 
 
@@ -33,7 +33,7 @@ def segment_nifti(
     Returns:
         Labels 0-3 on the grid of the T1c file, or of what stands in for it, and cautions. Labels are what the network
         draws: without T1c the parts of the tumour are guessed by it (`bt_node.judge.missing`). Of heads, what it drew
-        on bone is left out, and a caution says so; a stripped brain has none.
+        outside the brain, apart from the lesion, is left out, and a caution says so.
 
     Raises:
         FilesMissingError: the release cannot answer on so few sequences.
@@ -44,11 +44,8 @@ def segment_nifti(
         raise FilesMissingError(segmenter.identity.name, [role.value for role in lacking], one_of=one_of)
     volumes = {role: read_nifti(path) for role, path in files.items()}
     prepared = prepare_preprocessed(volumes) if preprocessed else prepare(volumes, brain.predict if brain else None)
-    if preprocessed:
-        probabilities, bone_ml = segmenter.predict({r: volume.array for r, volume in prepared.inputs.items()}), 0.0
-    else:
-        probabilities, bone_ml, _ = tumour_probabilities(prepared, segmenter)
+    found = tumour_probabilities(prepared, segmenter)
     target = volumes[reference_role(volumes)].grid
-    on_target = to_source_grid(probabilities, prepared.grid, target)
+    on_target = to_source_grid(found.probabilities, prepared.grid, target)
     labels = segmenter.decide(on_target, voxel_mm3=target.voxel_volume_mm3)
-    return LabelMap(labels, target), left_out(bone_ml)
+    return LabelMap(labels, target), left_out(found.left_out_ml)

@@ -26,10 +26,10 @@ from bt_node.infer.brain import BrainFinder
 from bt_node.infer.classifier import Classifier
 from bt_node.infer.segmenter import Segmenter
 from bt_node.judge.arrival import require_whole_series, what_did_not_arrive
-from bt_node.judge.bone import left_out
 from bt_node.judge.change import judge_change
 from bt_node.judge.limits import Concern
 from bt_node.judge.missing import assessable
+from bt_node.judge.stray_parts import left_out
 from bt_node.judge.verdict import Verdict, judge_study
 from bt_node.pipeline import fitness
 from bt_node.pipeline.follow_up import Compared, Memory, Outlined, compare
@@ -66,11 +66,8 @@ class Models:
 
     @property
     def brain_found_by(self) -> str:
-        """The release that finds the brain, or that none does."""
-        if self.brain is None:
-            return "brightness and shape"
-        named = self.brain.identity
-        return f"{named.name} {named.version} ({named.weights_sha256})"
+        """Whose network finds the brain, or that none does."""
+        return self.brain.identity if self.brain else "brightness and shape"
 
     @property
     def least_age_years(self) -> float | None:
@@ -139,7 +136,8 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
     with record.stage("witness"):
         assignment = confirmed_by_images(assignment, prepared, study.assigned, record)
     with record.stage("segment"):
-        probabilities, bone_ml, spread = tumour_probabilities(prepared, models.segmenter)
+        found = tumour_probabilities(prepared, models.segmenter)
+        probabilities = found.probabilities
         labels = labels_on(outlined, reference, probabilities, prepared, models.segmenter)
         outline = _guide(labels, probabilities, prepared, models.segmenter)
         further = {role: labels_on(role, stacks[role], probabilities, prepared, models.segmenter) for role in others}
@@ -147,9 +145,11 @@ def run_trip(study: StudyFiles, models: Models, node: NodeIdentity, record: Trip
         answer = name_tumour_type(prepared, outline, stacks, models.classifier)
     with record.stage("judge"):
         findings = _findings(labels, missing, answer, models)
-        concerns += fitness.of_outline(outline, labels, (probabilities, spread), prepared, models.segmenter, record)
+        concerns += fitness.of_outline(outline, labels, found, prepared, models.segmenter, record)
         verdict = _judge(findings, prepared, stacks, matrix_to_judge(stacks, (outlined, *others)), concerns)
-        findings = replace(findings, cautions=(*verdict.cautions, *left_out(bone_ml), *assignment.doubts, *lacking))
+        findings = replace(
+            findings, cautions=(*verdict.cautions, *left_out(found.left_out_ml), *assignment.doubts, *lacking)
+        )
         record.note_findings(findings)
     with record.stage("compare"):
         compared = compare(study.memory, Outlined(outlined, reference, labels), findings, stacks, study.paths)

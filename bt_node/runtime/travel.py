@@ -51,7 +51,7 @@ def load_models(config: Config) -> Models:
         classifier = load_classifier(read_release(config.models.folder / config.models.classifier), device)
     brain = None
     if config.models.brain:
-        brain = load_brain_finder(read_release(config.models.folder / config.models.brain), device)
+        brain = load_brain_finder(device)
     logger.info("models loaded on %s", device)
     return Models(
         segmenter,

@@ -17,6 +17,7 @@ import numpy as np
 import pydicom
 import pytest
 from orthanc import OrthancServer
+from scipy import ndimage
 from validators import outlines_by_dcmqi, validate
 
 from bt_node.assemble.study import read_study
@@ -102,4 +103,6 @@ def outline_lies_in_the_right_frontal_lobe(seg: Path, patient: Path, t1c_uid: st
     points = volume.grid.index_to_world(np.argwhere(outline)) - middle
     assert 20 < outline.sum() * volume.grid.voxel_volume_mm3 / 1000 < 150
     right = (points[:, 0] < 0).mean()
-    assert right > 0.8, f"only {right:.0%} of the outline is on the right"
+    assert right > 0.99, f"only {right:.1%} of the outline is on the right"
+    _, parts = ndimage.label(outline, structure=np.ones((3, 3, 3)))
+    assert parts == 1, "something is outlined apart from the lesion"

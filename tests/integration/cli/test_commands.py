@@ -167,7 +167,7 @@ def test_check_names_a_destination_that_is_down(bench: Bench, tmp_path: Path) ->
 def test_models_list_shows_what_is_in_use(tmp_path: Path) -> None:
     config = write_config(tmp_path, f'[models]\nfolder = "{REPOSITORY / "models"}"')
     rows = json.loads(bt_node("models", "list", "--json", config=config).stdout)
-    assert {row["kind"] for row in rows if row["in_use"]} == {"segmenter", "classifier", "brain"}
+    assert {row["kind"] for row in rows if row["in_use"]} == {"segmenter", "classifier"}
 
 
 @pytest.mark.parametrize("command", ["list", "show"])

@@ -10,7 +10,7 @@ from bench.brainmask import measure, read_case, shipped_brain_finder
 
 pytestmark = [pytest.mark.integration, pytest.mark.shared_data]
 
-KEPT_APART = "Brats18_CBICA_ABM_1"  # from the training of segmenter and brain finder
+KEPT_APART = "Brats18_CBICA_ABM_1"  # from the training of the segmenter
 
 
 def test_the_brain_is_found_in_thin_and_thick_slices(shared_data: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bt_node.assemble.study import read_study
+from bt_node.convert import prepare as preparation
 from bt_node.convert.prepare import PreparedStudy, prepare, prepare_preprocessed
 from bt_node.convert.register import register
 from bt_node.convert.regrid import to_source_grid
@@ -18,6 +20,7 @@ from bt_node.domain.errors import BrainMaskError, RegistrationError
 from bt_node.domain.geometry import Grid, Volume
 from bt_node.domain.study import Role
 from bt_node.domain.tumour import LABEL_OF, Region
+from bt_node.infer.brain import load_brain_finder
 from bt_node.simulate.phantom import PhantomStudy, brats_like, make_phantom
 from bt_node.simulate.tumour import Head, TumourShape
 
@@ -186,6 +189,51 @@ def test_preprocessed_input_on_two_grids_is_refused(stripped: Volumes) -> None:
         prepare_preprocessed({**stripped, Role.FLAIR: cut})
 
 
+# ---------------------------------------------------------------- two ways of finding the brain
+
+
+def _box(heads: Mapping[Role, np.ndarray]) -> np.ndarray:
+    """In the network's place: a box of 1.7 l in the middle of the head."""
+    found = np.zeros(next(iter(heads.values())).shape, dtype=np.float32)
+    middle = tuple(slice(size // 2 - 60, size // 2 + 60) for size in found.shape)
+    found[middle] = 1.0
+    return found
+
+
+@pytest.fixture
+def aligned(monkeypatch: pytest.MonkeyPatch, prepared: PreparedStudy) -> None:
+    """Registration as found before, and no shading: neither is what is tried here."""
+    known = prepared.registrations
+    monkeypatch.setattr(preparation, "register_all", lambda _, others: {role: known[role] for role in others})
+    monkeypatch.setattr(preparation, "without_shading", lambda head, _: head.array)
+
+
+@pytest.mark.usefixtures("aligned")
+def test_brightness_and_shape_give_a_second_brain_where_a_network_finds_the_first(volumes: Volumes) -> None:
+    study = prepare(volumes, _box)
+    assert study.second_brain is not None
+    assert study.second_brain.grid == study.grid
+    truth, found = _true_brain(study.grid), study.second_brain.array
+    assert 2 * (truth & found).sum() / (truth.sum() + found.sum()) > 0.9
+    assert study.brain_agreement is not None
+    assert 0.3 < study.brain_agreement < 0.9
+
+
+@pytest.mark.usefixtures("aligned")
+def test_without_t1_there_is_no_second_brain_since_enhancement_would_pass_for_fat(volumes: Volumes) -> None:
+    study = prepare({role: volume for role, volume in volumes.items() if role is not Role.T1}, _box)
+    assert study.second_brain is None
+    assert study.brain_agreement is not None
+
+
+@pytest.mark.usefixtures("aligned")
+def test_where_the_network_cannot_tell_brightness_and_shape_decide(volumes: Volumes, prepared: PreparedStudy) -> None:
+    study = prepare(volumes, lambda _: None)
+    assert study.brain_agreement is None
+    assert study.second_brain is None
+    assert study.grid == prepared.grid
+
+
 # ---------------------------------------------------------------- a real head
 
 
@@ -195,7 +243,8 @@ def test_the_brain_of_a_real_head_agrees_with_another_tools_mask(shared_data: Pa
 
     folder = shared_data / "native"
     names = {Role.T1: "t1", Role.T1C: "t1c", Role.T2: "t2", Role.FLAIR: "flair"}
-    study = prepare({role: read_nifti(folder / f"{name}.nii.gz") for role, name in names.items()})
+    heads = {role: read_nifti(folder / f"{name}.nii.gz") for role, name in names.items()}
+    study = prepare(heads, load_brain_finder(torch.device("cpu")).predict)
     truth = read_nifti(folder / "t1c_brain_mask.nii.gz")
     found = to_source_grid(study.brain.array[None].astype(np.float32), study.grid, truth.grid)[0] >= 0.5
     agreed = 2 * (found & (truth.array > 0.5)).sum() / (found.sum() + (truth.array > 0.5).sum())

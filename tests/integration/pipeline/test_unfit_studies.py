@@ -22,7 +22,7 @@ from bt_node.domain.geometry import Volume
 from bt_node.domain.study import Role
 from bt_node.encode.results import NodeIdentity
 from bt_node.infer.brain import load_brain_finder
-from bt_node.infer.release import Intended, read_release
+from bt_node.infer.release import Intended
 from bt_node.pipeline import trip
 from bt_node.pipeline.record import TripRecord
 from bt_node.pipeline.trip import Models, StudyFiles, TripOutcome, run_trip
@@ -34,7 +34,7 @@ from bt_node.simulate.uids import repeatable_uid
 pytestmark = pytest.mark.integration
 
 NODE = NodeIdentity("Example Organisation", "bt-node", "0.1.0", "node-0001")
-BRAIN = load_brain_finder(read_release(Path(__file__).parents[3] / "models" / "bt-brain-0.1"), torch.device("cpu"))
+BRAIN = load_brain_finder(torch.device("cpu"))
 MODELS = Models(bright_parts_segmenter(), fixed_classifier((4.0, 0.0, 0.0, 0.0)), brain=BRAIN)
 WHEN = datetime(2026, 3, 1, 11, 2, 3, tzinfo=UTC)
 
@@ -88,7 +88,7 @@ def test_a_head_is_not_held_and_its_numbers_are_kept(phantom: PhantomStudy) -> N
 def test_who_found_the_brain_is_kept_and_makes_results_of_its_own(phantom: PhantomStudy) -> None:
     """Another mask may make another outline: under the same UID an archive would keep the first for ever."""
     learned, by_rule = travel(phantom.paths_by_uid), travel(phantom.paths_by_uid, replace(MODELS, brain=None))
-    assert learned[1].findings["quality"]["brain"]["found_by"].startswith("bt-brain 0.1 (")
+    assert learned[1].findings["quality"]["brain"]["found_by"].startswith("deepbet 1.0.2 (")
     assert by_rule[1].findings["quality"]["brain"]["found_by"] == "brightness and shape"
     uids = [{each.sop_instance_uid for each in outcome.objects} for outcome, _ in (learned, by_rule)]
     assert not uids[0] & uids[1]

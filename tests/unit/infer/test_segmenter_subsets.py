@@ -47,7 +47,11 @@ def test_every_subset_with_flair_or_t1c_is_answered(flexible: Segmenter, given: 
     assert flexible.predict({role: head[role] for role in given}).shape == (3, 16, 16, 16)
 
 
-@pytest.mark.parametrize("given", [given for given in SUBSETS if given not in ANSWERED], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [given for given in SUBSETS if given not in ANSWERED],
+    ids=lambda given: "+".join(sorted(given)) or "none",
+)
 def test_a_subset_without_both_is_refused_by_name(flexible: Segmenter, given: set[Role]) -> None:
     head = a_head()
     with pytest.raises(RolesMissingError, match="FLAIR or T1C") as caught:

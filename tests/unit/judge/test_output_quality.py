@@ -78,3 +78,25 @@ def test_a_single_slice_has_no_inside_along_its_normal() -> None:
     flat = np.zeros((1, 40, 40), dtype=bool)
     flat[0, 12:20, 12:20] = True
     assert judged(TUMOUR, on_source=flat) == {}
+
+
+@pytest.mark.parametrize(("outside", "found"), [(None, {}), (0.4, {}), (0.6, {Check.MAIN_OUTSIDE: Decision.CAUTION})])
+def test_a_lesion_that_only_one_way_of_finding_the_brain_holds_is_told(
+    outside: float | None, found: dict[Check, Decision]
+) -> None:
+    probability = np.where(TUMOUR, 0.95, 0.01).astype(np.float32)
+    quality = measure_outline(TUMOUR, probability, BRAIN, TUMOUR, threshold=0.5, main_outside=outside)
+    assert {each.check: each.decision for each in judge_outline(quality)} == found
+
+
+@pytest.mark.parametrize(("row", "found"), [(24, {}), (33, {Check.APART: Decision.CAUTION})])
+def test_a_small_part_far_from_the_main_one_is_told(row: int, found: dict[Check, Decision]) -> None:
+    both = TUMOUR.copy()
+    both[12:14, row : row + 2, 5:7] = True
+    assert judged(both) == found
+
+
+def test_a_second_part_that_is_not_small_is_no_concern() -> None:
+    both = TUMOUR.copy()
+    both[8:20, 35:38, 8:20] = True
+    assert Check.APART not in judged(both)

@@ -30,13 +30,13 @@ def test_the_configuration_decides_whether_incomplete_studies_are_held(
     assert travel.load_models(config).require_all_roles is required
 
 
-@pytest.mark.parametrize(("name", "asked"), [("bt-brain-0.1", True), ("", False)])
-def test_the_brain_release_is_optional_and_the_trip_asks_it(
+@pytest.mark.parametrize(("name", "asked"), [("deepbet", True), ("bt-brain-0.1", True), ("", False)])
+def test_a_network_finds_the_brain_unless_it_is_switched_off_and_an_older_file_means_the_same(
     monkeypatch: pytest.MonkeyPatch, name: str, asked: bool
 ) -> None:
     for loader in ("use_threads", "load_segmenter", "load_classifier"):
         monkeypatch.setattr(travel, loader, lambda *_: None)
-    config = Config(models=Models(folder=REPOSITORY / "models", brain=name))
+    config = Config(models=Models(folder=REPOSITORY / "models", brain=name))  # type: ignore[arg-type]
     models = travel.load_models(config)
     assert (models.brain_probability is not None) is asked
 
