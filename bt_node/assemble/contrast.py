@@ -13,7 +13,15 @@ from enum import Enum
 
 from bt_node.assemble.agent import examined_without, has_agent
 from bt_node.assemble.candidate import Candidate
-from bt_node.assemble.twins import Clock, adds_words, are_twins, groups_of_twins, runs_in_order, same_settings
+from bt_node.assemble.twins import (
+    Clock,
+    adds_words,
+    are_twins,
+    groups_of_twins,
+    has_other_word,
+    runs_in_order,
+    same_settings,
+)
 from bt_node.assemble.vocabulary import BOLUS_WORDS, SPIN_LABEL_WORDS
 from bt_node.assemble.words import contrast_word, first_key
 
@@ -37,6 +45,9 @@ class Basis(Enum):
     ORDER = (2, "no header names contrast, only the times of equal acquisitions tell before from after")
     NUMBERS = (1, "no header names contrast, only SeriesNumber tells before from after")
     NAMED_MORE = (1.8, "no word that is known names contrast, only a later equal acquisition with a longer name")
+    NAMED_NUMBERS = (0.9, "no word that is known names contrast, only SeriesNumber and a longer name")
+    DENIED = (1.9, "two equal series name an agent, and only time tells in which of them a word denies it")
+    DENIED_NUMBERS = (0.95, "two equal series name an agent, and only SeriesNumber tells in which a word denies it")
     SILENT_BEFORE = (1.5, "it says nothing about contrast, and the series that do have other settings")
     SILENT = (0, "nothing says whether contrast was given")
 
@@ -71,6 +82,7 @@ def stated(everything: Sequence[Candidate], t1s: Sequence[Candidate] = ()) -> di
     from the worklist. That an agent was not administered tells something only where another series has one.
     """
     t1_agents = [has_agent(candidate) for candidate in t1s]
+    lone = t1s[0] if len(t1s) == 1 and all(t1_agents) else None
     everywhere = all(map(has_agent, everything)) or (len(t1s) > 1 and all(t1_agents))
     anywhere = any(map(has_agent, everything))
     found: dict[Candidate, Contrast] = {}
@@ -81,13 +93,26 @@ def stated(everything: Sequence[Candidate], t1s: Sequence[Candidate] = ()) -> di
         if verdict and verdict.basis is Basis.AGENT_ALONE and not all(t1_agents):
             frames_say = candidate.series.contrast_given is not None
             verdict = replace(verdict, basis=Basis.STATED if frames_say else Basis.AGENT)
+        if verdict is None and candidate is lone:
+            verdict = _lone(candidate, everything)
         if verdict:
             found[candidate] = verdict
     return found
 
 
+def _lone(candidate: Candidate, everything: Sequence[Candidate]) -> Contrast:
+    """The only T1, and an agent on it and on all others: after contrast if it came last, else nobody can tell."""
+    clock = Clock(everything)
+    here = clock.time(candidate)
+    times = [clock.time(other) for other in everything if other is not candidate]
+    if not times or (here is not None and all(time is not None and time < here for time in times)):
+        return Contrast(True, "an agent is named, and it is the last series of the study", Basis.AGENT_ALONE)
+    why = "an agent is named on it and on every other series: before or after contrast is not known"
+    return Contrast(None, why, Basis.SILENT)
+
+
 def _stated_by(candidate: Candidate, *, agent: bool, refused: bool) -> Contrast | None:
-    said, key = next((word for text in candidate.texts if (word := contrast_word(text))[1]), (None, ""))
+    said, key = _contrast_word(candidate)
     element = (
         "ContrastBolusAgentAdministered" if candidate.series.contrast_given is not None else "ContrastBolusAgent"
     )
@@ -106,6 +131,10 @@ def _stated_by(candidate: Candidate, *, agent: bool, refused: bool) -> Contrast 
     return Contrast(False, f"{element} says NO", Basis.STATED) if refused else None
 
 
+def _contrast_word(candidate: Candidate) -> tuple[bool | None, str]:
+    return next((word for text in candidate.texts if (word := contrast_word(text))[1]), (None, ""))
+
+
 def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Verdicts) -> Verdicts:
     """Decide for each T1 whether contrast had been given.
 
@@ -116,21 +145,40 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Ver
     """
     clock = Clock(everything)
     plain = examined_without(everything)
-    injections = _injections(everything, clock)
+    outside = injections(everything, clock)
     said = stated(everything, t1s)
     verdicts = {candidate: said[candidate] for candidate in t1s if candidate in said} | dict(known)
+    _find_denials(verdicts, clock)
     _doubt_early_agents(verdicts, t1s, clock)
     _confront_with_time(verdicts, known, clock)
-    _spread_in_time(t1s, verdicts, clock, injections)
+    _spread_in_time(t1s, verdicts, clock, outside)
     decided = [c for c in {*t1s, *known} if c not in verdicts or verdicts[c].given is not None]
     for twins in groups_of_twins(sorted(decided, key=lambda candidate: candidate.order)):
         _order_twins(twins, verdicts, clock, plain=plain)
     _compare_names(t1s, verdicts, clock, plain=plain)
-    _spread_in_time(t1s, verdicts, clock, injections)
+    _spread_in_time(t1s, verdicts, clock, outside)
     for candidate in t1s:
         if candidate not in verdicts:
             verdicts[candidate] = _silent(candidate, verdicts, clock)
     return verdicts
+
+
+# An agent's name beside a word that denies it: "s/contraste", "prima mdc", "非造影". Not "post" or "+C".
+_AGENT_NOUNS = frozenset({"contrast", "contrast agent", "mdc", "造影", "KM", "Gd", "kontrastlı", "con contraste"})
+
+
+def _find_denials(verdicts: dict[Candidate, Contrast], clock: Clock) -> None:
+    """Where every T1 names an agent: the earliest of equal ones has a word that all others lack, which denies it."""
+    if any(verdict.given is not True or verdict.basis is not Basis.STATED for verdict in verdicts.values()):
+        return
+    named = [candidate for candidate in verdicts if _contrast_word(candidate)[1] in _AGENT_NOUNS]
+    basis = Basis.DENIED if clock.usable else Basis.DENIED_NUMBERS
+    for earliest in [candidate for candidate in named if not has_agent(candidate)]:
+        equal = [other for other in named if other is not earliest and same_settings(other, earliest)]
+        if equal and all(_comes_later(o, earliest, clock) and has_other_word(earliest, o) for o in equal):
+            why = f"{equal[0].name} with the same settings came later and lacks a word that may deny the agent"
+            verdicts[earliest] = Contrast(False, why, basis)
+            verdicts.update({other: replace(verdicts[other], basis=basis) for other in equal})
 
 
 def _doubt_early_agents(verdicts: dict[Candidate, Contrast], t1s: Sequence[Candidate], clock: Clock) -> None:
@@ -222,7 +270,7 @@ def _started(everything: Sequence[Candidate], clock: Clock) -> float | None:
     return start if start is not None and min(times) < start < max(times) else None
 
 
-def _injections(everything: Sequence[Candidate], clock: Clock) -> tuple[list[_Source], list[_Source]]:
+def injections(everything: Sequence[Candidate], clock: Clock) -> tuple[list[_Source], list[_Source]]:
     """From when on, and until when, there is contrast or none by evidence outside the T1 themselves."""
     bolus_s, start_s = _bolus_time(everything, clock), _started(everything, clock)
     after = [(bolus_s, "the bolus perfusion", Basis.BOLUS)] if bolus_s is not None else []
@@ -319,16 +367,23 @@ def _compare_names(
     unknown = [candidate for candidate in t1s if candidate not in verdicts]
     for later in unknown:
         for earlier in (c for c in t1s if c in unknown or verdicts[c].given is False):
-            here, there = clock.time(later), clock.time(earlier)
-            if here is None or there is None or not 0 < here - there < _SAME_VISIT_S:
+            if not _comes_later(later, earlier, clock) or not adds_words(later, earlier):
                 continue
-            if not adds_words(later, earlier):
-                continue
+            basis = Basis.NAMED_MORE if clock.time(later) is not None else Basis.NAMED_NUMBERS
             since = _later(later, earlier, clock)
             why = f"a name longer than that of {earlier.name}, and {since} with the same settings"
-            verdicts[later] = _by_order(why, Basis.NAMED_MORE, plain=plain)
-            before = f"{later.name} with the same settings and a longer name was acquired later"
-            verdicts.setdefault(earlier, Contrast(False, before, Basis.NAMED_MORE))
+            verdicts[later] = _by_order(why, basis, plain=plain)
+            before = f"{later.name} with the same settings and a longer name came later"
+            verdicts.setdefault(earlier, Contrast(False, before, basis))
+
+
+def _comes_later(later: Candidate, earlier: Candidate, clock: Clock) -> bool:
+    """Later in the same visit; by SeriesNumber only when the study has no times."""
+    if not clock.usable:
+        number, before = later.series.series_number, earlier.series.series_number
+        return number is not None and before is not None and before < number
+    here, there = clock.time(later), clock.time(earlier)
+    return here is not None and there is not None and 0 < here - there < _SAME_VISIT_S
 
 
 def _later(candidate: Candidate, first: Candidate, clock: Clock) -> str:

@@ -33,7 +33,9 @@ def _asked_for_another(fit: Fit) -> bool:
     return not fit.other_part and asked_for_another_part(fit.candidate)
 
 
+TIE = Doubt(lambda fit: fit.tie, "another series serves equally, and a rule chose between them")
 DOUBTS: tuple[Doubt, ...] = (
+    TIE,
     Doubt(lambda fit: fit.weighting is Basis.WORDS, "only words name its weighting, timing does not confirm them"),
     Doubt(lambda fit: fit.weighting is Basis.TIMING, "only timing tells its weighting, no word names it"),
     Doubt(lambda fit: fit.candidate.shape.coverage_mm < WHOLE_HEAD_MM, "it covers a part of the head only"),
@@ -46,8 +48,8 @@ DOUBTS: tuple[Doubt, ...] = (
 
 
 def doubts_about(fit: Fit) -> tuple[str, ...]:
-    """All that keeps this fit from being sure; nothing does where a rule of the site named it."""
+    """All that keeps this fit from being sure; only a tie does where a rule of the site named it."""
     if fit.by_rule:
-        return ()
+        return (TIE.sentence,) if fit.tie else ()
     contrast = (fit.contrast.doubt,) if fit.contrast and fit.contrast.doubt else ()
     return (*contrast, *(doubt.sentence for doubt in DOUBTS if doubt.applies(fit)))

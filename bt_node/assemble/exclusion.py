@@ -134,6 +134,9 @@ def _by_geometry(candidate: Candidate) -> str | None:
     shape = candidate.shape
     if shape.planes > 1:
         return f"slices in {shape.planes} different orientations, as a localizer has"
+    if shape.slices > 1 and len({facts.position for facts in candidate.series.slices}) == 1:
+        same = f"all {shape.slices} slices have the same ImagePositionPatient"
+        return f"its headers are wrong: {same}, so nobody can tell where they lie"
     if shape.coverage_mm < _SMALLEST_COVERAGE_MM:
         return f"covers only {shape.coverage_mm:.0f} mm of the head ({shape.slices} slices)"
     return too_large_or_narrow(candidate)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bt_node.assemble.candidate import Candidate, candidates_of
 from bt_node.assemble.site import cannot_be_any, image_of
+from bt_node.assemble.twins import time_of_day
 from bt_node.domain.errors import AssignmentRefusedError
 from bt_node.domain.study import NamedVolume, Role, StudyFacts
 
@@ -77,14 +78,9 @@ def _told(volume: Candidate) -> str:
     facts += [f"images {numbers[0]} to {numbers[-1]}"] if numbers else []
     facts += [f"TE {series.echo_time_ms:g} ms"] if series.echo_time_ms is not None else []
     facts += [f"b {series.b_value:g}"] if series.b_value is not None else []
-    facts += [f"at {_clock(series.acquired_at_s)}"] if series.acquired_at_s is not None else []
+    facts += [f"at {time_of_day(series.acquired_at_s)}"] if series.acquired_at_s is not None else []
     facts += ["contrast agent named"] if series.contrast_agent else []
     return f"({', '.join(facts)})"
-
-
-def _clock(seconds: float) -> str:
-    minutes, second = divmod(int(seconds) % 86400, 60)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}"
 
 
 def _unusable(word: str, why: list[str]) -> str:

@@ -18,6 +18,8 @@ from bt_node.assemble.weighting import Basis
 from bt_node.assemble.words import first_key
 from bt_node.domain.study import Plane
 
+EQUAL = "equal"
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -30,6 +32,7 @@ class Fit:
     unwanted_contrast: bool = False  # T2 or FLAIR taken after contrast
     by_rule: bool = False  # a rule of the site named it
     paired: bool = False  # T1 and T1C: the other of the two was acquired with the same settings
+    tie: bool = False  # others serve equally, and a rule chose
     other_part: bool = False  # the study names another part of the body, and nowhere the head
 
 
@@ -150,4 +153,4 @@ class Order:
 
     def why_better(self, winner: Fit, other: Fit) -> str:
         """The phrase of the first point in which the two differ."""
-        return next((point.phrase for point in self.points if point.score(winner) != point.score(other)), "equal")
+        return next((point.phrase for point in self.points if point.score(winner) != point.score(other)), EQUAL)

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from bt_node.assemble.anatomy import names_another_part
 from bt_node.assemble.candidate import Candidate, candidates_of
 from bt_node.assemble.contrast import Basis as ContrastBasis
-from bt_node.assemble.contrast import Contrast, Verdicts, settle, stated
+from bt_node.assemble.contrast import Contrast, Verdicts, injections, settle, stated
 from bt_node.assemble.exclusion import why_excluded
 from bt_node.assemble.outcome import Outcome, shown
 from bt_node.assemble.physics import Weighting
 from bt_node.assemble.ranking import Fit, Order, criteria
 from bt_node.assemble.site import assigned_candidates, cannot_be_any, first_rule
+from bt_node.assemble.ties import Timeline
 from bt_node.assemble.twins import Clock, same_settings
 from bt_node.assemble.weighting import Basis, Judgement, judge_weighting
 from bt_node.config import Roles
@@ -73,6 +74,7 @@ class _Work:
     by_person: dict[Role, Candidate] = field(default_factory=dict)
     fits: dict[Role, list[Fit]] = field(default_factory=lambda: {role: [] for role in Role})
     known: dict[Candidate, Contrast] = field(default_factory=dict)
+    contrast: Verdicts = field(default_factory=dict)
     disputed: dict[Role, list[str]] = field(default_factory=lambda: {role: [] for role in Role})
     rest: list[Candidate] = field(default_factory=list)
 
@@ -119,7 +121,7 @@ class _Work:
         """By the built-in rules: exclusion, weighting, contrast."""
         judged = self._judged([candidate for candidate in self.rest if self._usable(candidate)])
         t1s = [candidate for candidate in judged if judged[candidate].weighting is Weighting.T1]
-        contrast = settle(t1s, self.everything, self.known)
+        contrast = self.contrast = settle(t1s, self.everything, self.known)
         said = stated(self.everything, t1s)
         for candidate, judgement in judged.items():
             self._place(candidate, judgement, contrast, said)
@@ -174,6 +176,7 @@ class _Work:
     def decide(self) -> None:
         """One series for each role; where only disputed ones are left, a person is asked."""
         self._pair_up()
+        self.outcome.timeline = self.timeline
         elsewhere = names_another_part(self.everything) is not None
         for role in Role:
             self.fits[role] = [replace(fit, other_part=elsewhere) for fit in self.fits[role]]
@@ -184,7 +187,21 @@ class _Work:
                     self.outcome.lay_aside(
                         fit.candidate, f"fits {role}, but the series assigned holds several volumes"
                     )
-            elif self.fits[role]:
-                self.outcome.decide(role, self.fits[role])
-            elif self.disputed[role]:
+            elif not self.fits[role] and self.disputed[role]:
                 self.outcome.ask(role, self.disputed[role])
+        self._decide_open_roles()
+
+    def _decide_open_roles(self) -> None:
+        """Clear ones first: of several that serve equally, what was acquired nearest to these is taken."""
+        taken = {*self.by_person, *self.outcome.ambiguous}
+        open_roles = [role for role in Role if self.fits[role] and role not in taken]
+        for role in sorted(open_roles, key=lambda role: not self.outcome.is_clear(self.fits[role])):
+            self.outcome.decide(role, self.fits[role], plain_t1=bool(self.fits[Role.T1]))
+
+    @property
+    def timeline(self) -> Timeline:
+        """When contrast came, as far as it is known."""
+        after, before = injections(self.everything, self.outcome.clock)
+        until = max((time for time, _, _ in before), default=None)
+        since = min((time for time, _, _ in after), default=None)
+        return Timeline(self.outcome.clock, {**self.contrast, **self.known}, (until, since))

@@ -17,11 +17,11 @@ class Clock:
 
     def __init__(self, everything: Sequence[Candidate]) -> None:
         times = {candidate.series.acquired_at_s for candidate in everything}
-        self._usable = len(times - {None}) > 1
+        self.usable = len(times - {None}) > 1
 
     def time(self, candidate: Candidate) -> float | None:
         """When it was acquired, in seconds since 1970; None where that cannot be told."""
-        return candidate.series.acquired_at_s if self._usable else None
+        return candidate.series.acquired_at_s if self.usable else None
 
     def one_acquisition(self, candidates: Sequence[Candidate]) -> bool:
         """Whether all of them were reconstructed from one acquisition: same start, same settings."""
@@ -30,6 +30,12 @@ class Clock:
         if len(times) < len(candidates) or max(times) - min(times) >= _SAME_ACQUISITION_S:
             return False
         return all(same_settings(first, other) for other in candidates[1:])
+
+
+def time_of_day(seconds: float) -> str:
+    """Seconds since 1970, the patient's local time, as "09:47:05"."""
+    minutes, second = divmod(int(seconds) % 86400, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}"
 
 
 def same_settings(one: Candidate, other: Candidate) -> bool:
@@ -71,6 +77,13 @@ def adds_words(later: Candidate, earlier: Candidate) -> bool:
     more = [word for word in after if word not in before]
     meant = (first_key(words, _name(later)) for words in (FAT_FREE_WORDS, REPEAT_WORDS))
     return bool(before and more) and set(before) < set(after) and not any(meant) and same_settings(later, earlier)
+
+
+def has_other_word(one: Candidate, other: Candidate) -> bool:
+    """Whether the description of the first has a word that the second's has not."""
+    if not (one.texts and other.texts):
+        return False
+    return not set(one.texts[0].split()) <= set(other.texts[0].split())
 
 
 def _name(candidate: Candidate) -> str:

@@ -22,12 +22,14 @@ def print_explanation(explained: dict[str, Any]) -> None:
         if facts["candidates"]:
             print_table(
                 "",
-                ("place", "series", "SeriesInstanceUID", "fits because", "behind"),
+                ("place", "series", "SeriesInstanceUID", "acquired", "contrast", "fits because", "behind"),
                 [
                     (
                         each["place"],
                         each["series_number"],
                         each["series_instance_uid"],
+                        each["acquired"],
+                        each["against_contrast"],
                         each["reason"],
                         each["beaten_by"],
                     )

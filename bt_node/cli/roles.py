@@ -131,6 +131,7 @@ def _stored(view: dict[str, Any]) -> dict[str, Any]:
     for chosen in view["roles"]:
         kept = {key: chosen[key] for key in ("series_instance_uid", "series_number", "reason")}
         first = {**kept, "place": 1, "doubts": chosen.get("doubts", []), "beaten_by": ""}
+        first |= {"acquired": "", "against_contrast": ""}
         certainty = chosen.get("certainty", "not stored")
         roles[chosen["role"]] |= kept | {"certainty": certainty, "doubts": first["doubts"], "candidates": [first]}
     for word, key in (("missing", "missing"), ("ambiguous", "undecided")):

@@ -181,6 +181,8 @@ class Ranked:
         reason: why it fits the role at all, evidence about contrast included.
         doubts: what keeps it from being sure.
         beaten_by: "series 8: 3D before axial before other planes"; empty for the first.
+        acquired: time of day, "09:47:05"; empty where the headers have none.
+        against_contrast: "before", "after" or "unknown": where it lies against the injection.
     """
 
     place: int
@@ -189,6 +191,8 @@ class Ranked:
     reason: str
     doubts: tuple[str, ...] = ()
     beaten_by: str = ""
+    acquired: str = ""
+    against_contrast: str = "unknown"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from bt_node.receive.spool import instance_path
 
 SECRET = "DoeJane1970"
 VOLUME = ramp_volume(oblique_grid((20, 8, 8), spacing=(20.0, 20.0, 6.0)))
+LOWER = ramp_volume(oblique_grid((20, 8, 8), spacing=(20.0, 20.0, 6.0), origin=(-41.3, -52.7, -98.9)))
 SPIN_ECHO = {"EchoTime": "12", "RepetitionTime": "550", "ScanningSequence": "SE"}
 INVERTED = {"EchoTime": "120", "RepetitionTime": "9000", "InversionTime": "2500", "ScanningSequence": ["SE", "IR"]}
 SERIES: tuple[tuple[int, str, dict[str, Any]], ...] = (
@@ -31,20 +32,22 @@ SERIES: tuple[tuple[int, str, dict[str, Any]], ...] = (
     (3, f"FLAIR {SECRET}", {**INVERTED, "AcquisitionTime": "101000"}),
     (4, f"T1 KM {SECRET}", {**SPIN_ECHO, "AcquisitionTime": "101500"}),
 )
+OTHER_SLAB = 3  # two slabs of one head do not serve equally
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("study")
     for number, description, facts in SERIES:
-        write_series(made, VOLUME, series_number=number, SeriesDescription=description, PatientName=SECRET, **facts)
+        volume = LOWER if number == OTHER_SLAB else VOLUME
+        write_series(made, volume, series_number=number, SeriesDescription=description, PatientName=SECRET, **facts)
     (made / "notes.txt").write_text("nothing")
     return made
 
 
 @pytest.fixture
 def held_job(bench: Bench, folder: Path, tmp_path: Path) -> tuple[int, Path]:
-    """A job HELD because FLAIR was taken twice, and the node's configuration."""
+    """A job HELD because FLAIR was taken twice, of two slabs, and the node's configuration."""
     for path in sorted(folder.glob("*.dcm")):
         ds, content = pydicom.dcmread(path, stop_before_pixels=True), path.read_bytes()
         place = instance_path(STUDY_UID, ds.SeriesInstanceUID, ds.SOPInstanceUID)

@@ -45,14 +45,30 @@ def test_words_against_the_element_are_put_to_a_person() -> None:
 
 
 @pytest.mark.parametrize(
-    "agent", ["Buscopan 20mg", "NaCl 0.9%", "keine", "ohne KM", "SIN CONTRASTE", "нет", "无", "not given"]
+    "agent",
+    [
+        *["Buscopan 20mg", "NaCl 0.9%", "keine", "ohne KM", "SIN CONTRASTE", "нет", "无", "not given"],
+        *["aucun", "kein KM", "sans produit", "0 ml", "0,0", "ingen", "無", "žádný", "None.", "no agent"],
+    ],
 )
 def test_what_is_no_contrast_agent_is_no_evidence(agent: str) -> None:
     assignment = choose_roles(study(t1(9, contrast_agent=agent), T2, FLAIR))
     assert Role.T1C not in assignment.choices
 
 
-@pytest.mark.parametrize("agent", ["Gadovist", "8 ml Dotarem", "GADOTERIC ACID", "Prohance", "CONTRAST"])
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "Gadovist",
+        "8 ml Dotarem",
+        "GADOTERIC ACID",
+        "Prohance",
+        "CONTRAST",
+        "Vueway",
+        "produit de contraste",
+        "0.1 mmol/kg Gd",
+    ],
+)
 def test_an_agent_is_evidence(agent: str) -> None:
     assert chosen(choose_roles(study(t1(3), t1(9, contrast_agent=agent), T2, FLAIR)), Role.T1C) == (9, Certainty.SURE)
 
@@ -123,7 +139,9 @@ def test_reconstructions_of_one_acquisition_need_no_person() -> None:
 def test_times_made_equal_by_de_identification_do_not_make_one_acquisition() -> None:
     again = mr_series(22, "FLAIR tra", minute=9, **IR_FLAIR)
     everything = [replace(s, acquired_at_s=START_S) for s in (FLAIR, again, T2)]
-    assert choose_roles(study(*everything)).certainty(Role.FLAIR) is Certainty.AMBIGUOUS
+    assignment = choose_roles(study(*everything))
+    assert chosen(assignment, Role.FLAIR) == (21, Certainty.LIKELY)
+    assert "nearest in time to the other series, by SeriesNumber" in assignment.choices[Role.FLAIR].reason
 
 
 def test_a_series_that_says_it_repeats_another_is_taken_and_marked() -> None:

@@ -143,12 +143,13 @@ def test_a_protocol_name_that_names_the_examination_says_nothing_about_a_series(
     assert assignment.missing == (Role.T1C,)
 
 
-def test_two_equal_t1_before_their_named_twin_are_both_before_contrast_and_a_person_decides() -> None:
+def test_of_two_equal_t1_before_their_named_twin_the_one_nearest_to_the_others_is_likely() -> None:
     first, again = (mr_series(n, "T1 tra", minute=n, **SE_T1) for n in (3, 4))
     named = mr_series(9, "T1 tra +C", minute=9, **SE_T1)
     assignment = choose_roles(study(first, again, named, T2, FLAIR))
     assert chosen_numbers(assignment)[Role.T1C] == 9
-    assert [ambiguity.role for ambiguity in assignment.ambiguous] == [Role.T1]
+    assert chosen_numbers(assignment)[Role.T1] == 4
+    assert "another series serves equally" in assignment.choices[Role.T1].doubts[-1]
 
 
 def test_a_protocol_name_of_its_own_names_a_series_without_description() -> None:
@@ -156,8 +157,10 @@ def test_a_protocol_name_of_its_own_names_a_series_without_description() -> None
     assert chosen_numbers(choose_roles(study(named, T2, FLAIR)))[Role.T1C] == 9
 
 
-def test_a_repeated_flair_is_ambiguous_and_names_both() -> None:
-    again = mr_series(22, "FLAIR tra", minute=3, **IR_FLAIR)
+def test_two_equal_flair_of_different_slabs_are_ambiguous_and_name_both() -> None:
+    lower = mr_series(22, "FLAIR tra", minute=3, **IR_FLAIR)
+    moved = [replace(s, position=(s.position[0], s.position[1], s.position[2] - 100)) for s in lower.slices]
+    again = replace(lower, slices=tuple(moved))
     assignment = choose_roles(study(FLAIR, again, T2))
     assert Role.FLAIR not in assignment.choices
     assert [a.role for a in assignment.ambiguous] == [Role.FLAIR]
