@@ -658,16 +658,19 @@ def _anchored(config: Config, folder: Path) -> Config:
     database = config.database.model_copy(update={"url": url, "password_file": at(config.database.password_file)})
     tables = {
         "listener": config.listener.model_copy(update={"tls": listener_tls.model_copy(update=paths)}),
-        "sources": tuple(each.model_copy(update={"query_tls": tls_at(each.query_tls)}) for each in config.sources),
         "storage": config.storage.model_copy(update={"spool": folder / config.storage.spool.expanduser()}),
         "models": config.models.model_copy(update={"folder": folder / config.models.folder.expanduser()}),
         "follow_up": config.follow_up.model_copy(
             update={"key_file": folder / config.follow_up.key_file.expanduser()}
         ),
         "database": _with_its_password(database),
+    }
+    peers = {
+        "sources": tuple(each.model_copy(update={"query_tls": tls_at(each.query_tls)}) for each in config.sources),
         "destinations": tuple(_anchored_destination(folder, each, tls_at(each.tls)) for each in config.destinations),
     }
-    return config.model_copy(update=tables)
+    # What nobody named stays out of `model_fields_set`: an empty list may be meant, a missing one is forgotten.
+    return config.model_copy(update={**tables, **{name: listed for name, listed in peers.items() if listed}})
 
 
 def _with_its_password(database: Database) -> Database:

@@ -96,6 +96,60 @@ class OpenToOthersError(Alarm):
         super().__init__(f"{what} {path} has mode {mode:04o}, so that others may read it.", remedy=f"chmod o= {path}")
 
 
+class NotWritableError(Alarm):
+    """A file or folder that the node writes cannot be written, and will not be until somebody changes that."""
+
+    code = "not-writable"
+
+    def __init__(self, what: str, path: PurePath, why: str, remedy: str) -> None:
+        super().__init__(f"{what} cannot be written: {path} {why}.", remedy=remedy)
+
+
+class StorageAwayError(Retry):
+    """A disk or a network's file system does not answer as it should; it may later."""
+
+    code = "storage-away"
+
+    def __init__(self, what: str, path: PurePath, why: str) -> None:
+        super().__init__(f"{what} cannot be written now: {path}: {why}.", remedy="Look at the disk or the mount.")
+
+
+class PeersMissingError(Alarm):
+    """The configuration does not say who sends, or where results go."""
+
+    code = "peers-missing"
+
+    def __init__(self, table: str, so: str) -> None:
+        super().__init__(
+            f"The configuration names no [[{table}]], so {so}.",
+            remedy=f"Name them; or write `{table} = []` at the top of the file if it is meant so.",
+        )
+
+
+class NotStartedError(Alarm):
+    """A process was not started, because what must hold before it starts does not."""
+
+    code = "not-started"
+
+    def __init__(self, failed: Sequence[tuple[str, str]]) -> None:
+        super().__init__(worded_conditions(failed))
+
+
+class NotStartedNowError(Retry):
+    """The same, where all that failed may hold later by itself."""
+
+    code = "not-started-now"
+
+    def __init__(self, failed: Sequence[tuple[str, str]]) -> None:
+        super().__init__(worded_conditions(failed))
+
+
+def worded_conditions(failed: Sequence[tuple[str, str]]) -> str:
+    """Name and sentence of each condition that does not hold, one a line."""
+    lines = "\n".join(f"  - {name}: {sentence}" for name, sentence in failed)
+    return f"Not started; {len(failed)} of the conditions of `bt-node check` failed:\n{lines}"
+
+
 # ---------------------------------------------------------------- which series
 
 
@@ -351,8 +405,8 @@ class ReleaseError(Alarm):
 
     code = "model-release"
 
-    def __init__(self, folder: str, detail: str) -> None:
-        super().__init__(f"Model release {folder}: {detail}")
+    def __init__(self, folder: str, detail: str, *, remedy: str = "") -> None:
+        super().__init__(f"Model release {folder}: {detail}", remedy=remedy)
 
 
 class WeightsMismatchError(ReleaseError):

@@ -1,33 +1,23 @@
 """The brain in a head with skull, found by the network of deepbet (Fisch et al. 2023, arXiv:2308.07003).
 
-Its weights are part of the pinned package and are taken only as the files whose hashes stand here: they are
+Its weights are part of the pinned package, and are loaded only when their hashes are the known ones: they are
 TorchScript, which can hold any code.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 
-from bt_node.domain.errors import ReleaseError
 from bt_node.domain.geometry import ImageArray
 from bt_node.domain.study import Role
+from bt_node.infer.brain_weights import identity, verify_brain_weights, weights_folder
 from bt_node.infer.segmenter import out_of_memory_named
 
-PACKAGE = "deepbet 1.0.2"
-WEIGHTS: Mapping[str, str] = MappingProxyType(
-    {
-        "model.pt": "de8ee7c69654d0dd3935dc4a5d84571d8ecf4637a6bfc01df399c4c2bc86e0fd",
-        "bbox_model.pt": "39a7b2b5f799faa1391ea97bfcdc0b9299f20d84f2316a4ff8918dc4685e40aa",
-    }
-)
 # It learnt on T1. On T2 it takes in scalp: Dice 0.94 against HD-BET's mask, where T1c has 0.97 and FLAIR 0.96.
 READABLE = (Role.T1C, Role.T1, Role.FLAIR)
 
@@ -45,7 +35,7 @@ class BrainFinder:
     @property
     def identity(self) -> str:
         """Package, version and hash of the weights, as the job's findings name it."""
-        return f"{PACKAGE} ({WEIGHTS['model.pt']})"
+        return identity()
 
     def predict(self, heads: Mapping[Role, ImageArray]) -> ImageArray | None:
         """Probability of brain in each voxel, read from one sequence: T1c, else T1, else FLAIR.
@@ -81,22 +71,10 @@ def load_brain_finder(device: torch.device) -> BrainFinder:
     from deepbet.bet import BrainExtraction  # noqa: PLC0415 - a second, which only who finds brains should wait for
 
     verify_brain_weights()
-    extraction = BrainExtraction(no_gpu=True)
+    folder = weights_folder()
+    extraction = BrainExtraction(
+        no_gpu=True, model_path=str(folder / "model.pt"), bbox_model_path=str(folder / "bbox_model.pt")
+    )
     extraction.model.to(device)
     extraction.bbox_model.to(device)
     return BrainFinder(extraction)
-
-
-def verify_brain_weights() -> None:
-    """Make sure that the package's weights are those whose hashes stand here.
-
-    Raises:
-        ReleaseError: they are not.
-    """
-    from deepbet.utils import DATA_PATH  # noqa: PLC0415
-
-    for name, sha256 in WEIGHTS.items():
-        actual = hashlib.sha256((Path(DATA_PATH) / "models" / name).read_bytes()).hexdigest()
-        if actual != sha256:
-            detail = f"{name} has SHA-256 {actual}, not {sha256}: install the pinned package again."
-            raise ReleaseError(PACKAGE, detail)

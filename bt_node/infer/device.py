@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import torch
 
@@ -69,3 +70,10 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # torch names no public query for the processor's bfloat16 instructions.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+
+
+if __name__ == "__main__":  # asked before a worker starts: `python -m bt_node.infer.device cuda:1`
+    try:
+        choose_device(sys.argv[1])
+    except DeviceUnavailableError as unavailable:
+        sys.exit(str(unavailable))

@@ -197,6 +197,15 @@ class Server:
                     del self._by_source[counted]
 
 
+def try_address(address: Address) -> None:
+    """Have the address for a moment, to see whether it can be had.
+
+    Raises:
+        OSError: it is taken, forbidden, or not ours.
+    """
+    _listening(address).close()
+
+
 def _listening(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)

@@ -25,6 +25,7 @@ _MIB = 1024 * 1024
 _TEMPORARY_SUFFIX = ".part"
 _INCOMING = "incoming"
 COMMITMENTS = "commitments"  # promises.py
+FOLDERS = (_INCOMING, "instances", "results", COMMITMENTS)
 _REMEMBERED_FOLDERS = 4096
 MARK = ".bt-node-spool"
 _MARK_SAYS = b"This folder is the spool of a bt-node, which writes nothing to it without this file.\n"

@@ -43,17 +43,16 @@ def refuse_open_secrets(config: Config, config_file: Path | None) -> None:
         _require_private(what, path)
 
 
-def check_private_files(config: Config, config_file: Path | None) -> str:
-    """What `bt-node check` says: secrets, spool and database.
+def check_private_files(config: Config) -> str:
+    """What `bt-node check` says of spool and database.
 
     Raises:
         OpenToOthersError: the first of them that others may read.
     """
-    refuse_open_secrets(config, config_file)
     _require_private("The spool", config.storage.spool)
     if config.database.url.startswith(_SQLITE):
         _require_private("The database", Path(config.database.url.removeprefix(_SQLITE)))
-    return "secrets, spool and database are for the node's account alone"
+    return "spool and database are for the node's account alone"
 
 
 def _secrets(config: Config, config_file: Path | None) -> Iterator[tuple[str, Path]]:

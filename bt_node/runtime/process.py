@@ -1,4 +1,4 @@
-"""What the long-running processes share: signals and exit codes."""
+"""What the long-running processes share: their names, signals and exit codes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from enum import StrEnum
 from types import FrameType
 
 # Exit codes of sysexits.h: a supervisor must not restart what only its administrator can mend.
@@ -33,6 +34,13 @@ def ends_with_us() -> Callable[[], None]:
             os._exit(os.EX_UNAVAILABLE)
 
     return arrange
+
+
+class Part(StrEnum):
+    """The two processes of a node."""
+
+    LISTENER = "listener"
+    WORKER = "worker"
 
 
 def stop_on_signals(stopping: threading.Event) -> None:

@@ -9,11 +9,13 @@ import stat
 from pathlib import Path
 
 from bt_node.domain.errors import SiteKeyError
+from bt_node.runtime.writable import require_folder
 
 logger = logging.getLogger(__name__)
 
 _BYTES = 32
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS = stat.S_IRWXO  # what the group may read is the administrator's choice, as in permissions.py
+_REMEDY = "Give its folder to the account that runs bt-node, or change [follow_up] key_file."
 
 
 def site_key(path: Path) -> bytes:
@@ -27,8 +29,6 @@ def site_key(path: Path) -> bytes:
     try:
         if not path.exists():
             _make(path)
-        if stat.S_IMODE(path.stat().st_mode) & _OTHERS:
-            logger.warning("others may read the site key for follow-ups: chmod 600 %s", path)
     except OSError as error:
         raise SiteKeyError(str(path), f"cannot be made: {error.strerror}") from error
     return read_key(path)
@@ -48,12 +48,14 @@ def read_key(path: Path) -> bytes:
 
 
 def check_key(path: Path) -> str:
-    """What `bt-node check` says of the key; changes nothing.
+    """Whether `site_key` will have a key, in words; changes nothing.
 
     Raises:
         SiteKeyError: the key cannot be used, or others may read it.
+        NotWritableError: there is none, and none can be made.
     """
     if not path.exists():
+        require_folder("The site key", path.parent, _REMEDY)
         return f"{path} will be made at first use"
     read_key(path)
     mode = stat.S_IMODE(path.stat().st_mode)

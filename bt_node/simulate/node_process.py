@@ -68,7 +68,9 @@ class NodePlan:
         }
         for name, keys in self.overrides.items():
             tables.setdefault(name, {}).update(keys)
-        blocks = [_table(f"[{name}]", keys) for name, keys in tables.items()]
+        # An empty list is said: without it the node would take it for forgotten.
+        blocks = [f"{key} = []\n" for key in ("sources", "destinations") if not getattr(self, key)]
+        blocks += [_table(f"[{name}]", keys) for name, keys in tables.items()]
         blocks += [_table("[[sources]]", {"ae_title": title, "host": "127.0.0.1"}) for title in self.sources]
         blocks += [
             _table("[[destinations]]", {"name": name, "ae_title": p.ae_title, "host": p.host, "port": p.port})

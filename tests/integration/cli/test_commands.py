@@ -146,7 +146,7 @@ def test_one_changed_bit_of_the_weights_stops_the_worker_and_is_named(bench: Ben
     assert ran.returncode == EX_CONFIG
     assert "SHA-256" in ran.stderr
     checked = bt_node("check", "--json", config=config)
-    assert checked.returncode == 1
+    assert checked.returncode == EX_CONFIG
     results = {result["name"]: result for result in json.loads(checked.stdout)}
     assert not results["segmenter"]["ok"]
     assert results["classifier"]["ok"]
@@ -157,7 +157,8 @@ def test_check_names_a_destination_that_is_down(bench: Bench, tmp_path: Path) ->
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    block = f'[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = {port}'
+    block = f'[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = {port}\n'
+    block += f'[[sources]]\nae_title = "MODALITY"\n[models]\nfolder = "{REPOSITORY / "models"}"'
     ran = bt_node("check", "--json", config=write_config(tmp_path, block))
     results = {result["name"]: result for result in json.loads(ran.stdout)}
     assert ran.returncode == 1

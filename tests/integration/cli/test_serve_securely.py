@@ -18,6 +18,7 @@ from bt_node.runtime.pulse import ask
 pytestmark = pytest.mark.integration
 
 CONFIG = """
+sources = []
 [listener]
 host = "127.0.0.1"
 port = 0

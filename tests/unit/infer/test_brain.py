@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from deepbet import utils
 
 from bt_node.domain.errors import OutOfDeviceMemoryError, ReleaseError
 from bt_node.domain.geometry import ImageArray
 from bt_node.domain.study import Role
-from bt_node.infer import brain
+from bt_node.infer import brain_weights
 from bt_node.infer.brain import BrainFinder, load_brain_finder
 from bt_node.simulate.phantom import brats_like
 from bt_node.simulate.tumour import TumourShape
@@ -70,10 +69,9 @@ def test_too_little_memory_has_its_name() -> None:
 def test_weights_that_are_not_the_measured_ones_are_not_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "models").mkdir()
-    for name in brain.WEIGHTS:
-        (tmp_path / "models" / name).write_bytes(b"other code")
-    monkeypatch.setattr(utils, "DATA_PATH", str(tmp_path))
+    for name in brain_weights.WEIGHTS:
+        (tmp_path / name).write_bytes(b"other code")
+    monkeypatch.setattr(brain_weights, "weights_folder", lambda: tmp_path)
     with pytest.raises(ReleaseError, match=r"model.pt has SHA-256 .* install the pinned package again"):
         load_brain_finder(torch.device("cpu"))
 

@@ -42,8 +42,8 @@ def test_a_file_that_holds_no_key_is_refused_and_kept(tmp_path: Path, content: s
 def test_a_key_that_others_may_read_fails_the_check(tmp_path: Path):
     path = tmp_path / "k"
     site_key(path)
-    path.chmod(0o640)
-    with pytest.raises(SiteKeyError, match=r"0640.*chmod 600"):
+    path.chmod(0o604)
+    with pytest.raises(SiteKeyError, match=r"0604.*chmod 600"):
         check_key(path)
 
 

@@ -13,10 +13,10 @@ import pytest
 from certificates import Authority, Pair
 from cryptography.hazmat.primitives import serialization
 
-from bt_node.config import Config, Destination, Listener, ListenerTls, PeerTls
+from bt_node.config import ListenerTls, PeerTls
 from bt_node.domain.errors import TlsError
 from bt_node.runtime.tls import days_left, in_words, listener_context, peer_context
-from bt_node.runtime.tls_checks import tls_checks
+from bt_node.runtime.tls_checks import check_listener_tls, check_peer_tls
 
 
 @pytest.fixture(scope="module")
@@ -237,17 +237,8 @@ def _greet(listener: socket.socket, context: ssl.SSLContext) -> None:
 
 
 def test_check_says_how_many_days_each_certificate_has(hospital: Authority, node: Pair):
-    config = Config(
-        listener=Listener(
-            tls=ListenerTls(certificate=str(node.certificate), private_key=str(node.key), client_ca=str(hospital.ca))
-        ),
-        destinations=(
-            Destination(name="pacs", ae_title="PACS", host="h", tls=PeerTls(ca=str(hospital.ca))),
-            Destination(name="gone", ae_title="GONE", host="h", tls=PeerTls(ca="/nowhere/ca.pem")),
-        ),
-    )
-    checks = dict(tls_checks(config))
-    assert "node.pem: 89 days left; client CA" in checks["listener TLS"]()
-    assert "364 days left" in checks["TLS to pacs"]()
+    tls = ListenerTls(certificate=str(node.certificate), private_key=str(node.key), client_ca=str(hospital.ca))
+    assert "node.pem: 89 days left; client CA" in check_listener_tls(tls)
+    assert "364 days left" in check_peer_tls(PeerTls(ca=str(hospital.ca)))
     with pytest.raises(TlsError, match="cannot be read"):
-        checks["TLS to gone"]()
+        check_peer_tls(PeerTls(ca="/nowhere/ca.pem"))
