@@ -10,7 +10,7 @@ from bt_node.domain.study import Role
 from training.segmenter.evaluate import REGIONS, CaseScore
 from training.segmenter.recipe import AugmentationRecipe, SegmenterRecipe
 from training.segmenter.report import SUBSETS_NOTE
-from training.segmenter.report_tables import cases_table, measures_table, peer_table, subsets_table
+from training.segmenter.report_tables import cases_table, measures_table, subsets_table
 from training.segmenter.subsets import SubsetScore
 from training.segmenter.summary import Summary, how_intervals_were_made
 from training.segmenter.tuning import LEAST_GAIN, Tuning
@@ -24,6 +24,8 @@ _LIMITS = """\
   mask of the node cuts off cannot be outlined; what it leaves of scalp or orbit may be outlined wrongly.
 - {sequences} Sequences must be registered to one another and z-scored inside the brain, as `bt_node.convert` does.
 - Enhancing tumour is the weakest region; in lower-grade gliomas, where there may be none, it is easily overdrawn."""
+
+WATCHED_HEADING = "## Validation: watched cases, not what to expect"
 
 _TABLE_NOTE = (
     "Dice, IoU, sensitivity and precision from 0 to 1; a region that both sides leave empty counts 1. HD95 is the "
@@ -69,7 +71,7 @@ def model_card(facts: Facts) -> str:
         _data(recipe, training),
         "## Training",
         _training(facts),
-        "## Validation",
+        WATCHED_HEADING,
         f"{_whose(facts)} {_TABLE_NOTE} {how_intervals_were_made(len(facts.scores))}",
         measures_table(facts.summary),
         "### Cases",
@@ -78,7 +80,6 @@ def model_card(facts: Facts) -> str:
     if facts.subsets:
         parts += ["### When sequences are missing", SUBSETS_NOTE, subsets_table(facts.subsets)]
     parts += ["### Tuned on the validation cases", _tuned(facts.tuning)]
-    parts += ["### Beside others", peer_table(f"{recipe.name} {recipe.version}", facts.scores)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,8 +108,8 @@ def _trust(facts: Facts) -> str:
         " Thresholds and smallest volumes were chosen on them too." if facts.tuning and facts.tuning.changes else ""
     )
     return (
-        f"The {len(facts.scores)} validation cases were watched during training.{tuned} Figures below are therefore "
-        "optimistic, and with so few cases uncertain. No case was kept apart from all of this."
+        f"The {len(facts.scores)} validation cases were watched during training.{tuned} Their figures are therefore "
+        "optimistic, and with so few cases uncertain: they are not what to expect."
     )
 
 

@@ -12,6 +12,7 @@ from bt_node.domain.errors import BtNodeError
 from bt_node.infer.device import choose_device, use_threads
 from bt_node.infer.networks.build import NetworkArgumentsError
 from training.segmenter.cases import CaseError
+from training.segmenter.kept_apart import NotKeptApartError
 from training.segmenter.recipe import RecipeError, read_recipe, with_architecture, with_fold
 from training.segmenter.scoring import (
     add_crossvalidate,
@@ -24,7 +25,9 @@ from training.segmenter.scoring import (
 from training.segmenter.toy import write_toy_cases
 from training.segmenter.train import DivergedError, RunMismatchError, train
 
-_MISTAKES = (RecipeError, CaseError, RunMismatchError, DivergedError, NetworkArgumentsError, BtNodeError)
+_MISTAKES = (
+    RecipeError, CaseError, RunMismatchError, DivergedError, NotKeptApartError, NetworkArgumentsError, BtNodeError
+)  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:

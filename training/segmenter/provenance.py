@@ -6,12 +6,26 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_KEY = "training_case_hashes"
+TRAINED = "training_case_hashes"
+WATCHED = "validation_cases"
 
 
 def hashes_of(names: Sequence[str]) -> list[str]:
     """Short hashes of case names; names of one's own patients need not stand in a manifest that travels."""
     return sorted(hashlib.sha256(name.encode()).hexdigest()[:16] for name in names)
+
+
+def seen_among(training: Mapping[str, Any], names: Sequence[str]) -> list[str] | None:
+    """Which of these cases a release was trained on or watched with; None where its manifest does not tell.
+
+    Args:
+        training: table `[training]` of the release's manifest.
+        names: of cases.
+    """
+    if TRAINED not in training:
+        return None
+    trained, watched = set(training[TRAINED]), set(training.get(WATCHED, ()))
+    return [name for name in names if name in watched or hashes_of([name])[0] in trained]
 
 
 def caution(training: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -21,8 +35,8 @@ def caution(training: Mapping[str, Any], names: Sequence[str]) -> str:
         training: table `[training]` of the release's manifest.
         names: of the cases that are evaluated.
     """
-    known = training.get(_KEY)
-    watched = sorted(set(names) & set(training.get("validation_cases", ())))
+    known = training.get(TRAINED)
+    watched = sorted(set(names) & set(training.get(WATCHED, ())))
     words = []
     if known is None:
         words.append(

@@ -72,6 +72,7 @@ def metrics_table(scores: Sequence[CaseScore], summary: Summary, subsets: Sequen
         "figures": {
             region.value: {name: figure.table() for name, figure in summary[region].items()} for region in REGIONS
         },
+        "absent": {region.value: absent_region(scores, region) for region in REGIONS},
     }
     if subsets:
         found["dice_by_subset"] = {
@@ -84,13 +85,25 @@ def metrics_table(scores: Sequence[CaseScore], summary: Summary, subsets: Sequen
     return found
 
 
+def absent_region(scores: Sequence[CaseScore], region: Region) -> dict[str, Any]:
+    """How the cases came out in which the expert drew none of a region.
+
+    Returns:
+        Number of `cases`, in how many it `stayed_empty`, and `drawn_ml`, in vain, of the others, the most first.
+    """
+    drawn = [score.regions[region].predicted_ml for score in scores if score.regions[region].true_ml == 0]
+    in_vain = sorted((round(value, 3) for value in drawn if value > 0), reverse=True)
+    return {"cases": len(drawn), "stayed_empty": len(drawn) - len(in_vain), "drawn_ml": in_vain}
+
+
+def region_rows(score: CaseScore) -> dict[str, Any]:
+    """Every figure of one case by region; null where it is not defined."""
+    return {region.value: _region_row(score, region) for region in REGIONS}
+
+
 def as_table(report: Report, summary: Summary) -> dict[str, Any]:
     """The whole report for JSON; figures that are not defined are null."""
-    cases = {
-        score.name: {region.value: _region_row(score, region) for region in REGIONS}
-        | {"seconds": round(score.seconds, 3)}
-        for score in report.scores
-    }
+    cases = {score.name: region_rows(score) | {"seconds": round(score.seconds, 3)} for score in report.scores}
     return {
         "note": RESEARCH_ONLY,
         "title": report.title,
@@ -108,6 +121,7 @@ def _page(report: Report, summary: Summary) -> str:
         "## Figures",
         f"{_MEANINGS} {how_intervals_were_made(len(report.scores))}",
         measures_table(summary),
+        absent_words(report.scores),
         "## Beside others",
         peer_table(report.label, report.scores),
     ]
@@ -118,6 +132,21 @@ def _page(report: Report, summary: Summary) -> str:
         pictures = "\n".join(f"{place}. `{name}`" for place, name in enumerate(report.pictures, start=1))
         parts += ["## Worst cases", f"By mean Dice of the three regions; pictures show patients.\n\n{pictures}"]
     return "\n\n".join(parts) + "\n"
+
+
+def absent_words(scores: Sequence[CaseScore]) -> str:
+    """A sentence for each region on whether it stayed empty where the expert drew none."""
+    found = {region: absent_region(scores, region) for region in REGIONS}
+    lines = [
+        f"- {region.value}: absent in {absent['cases']} case(s), stayed empty in {absent['stayed_empty']}"
+        + (
+            f"; drawn in vain, ml: {', '.join(f'{value:.1f}' for value in absent['drawn_ml'])}"
+            if absent["drawn_ml"]
+            else ""
+        )
+        for region, absent in found.items()
+    ]
+    return "\n".join(["Where the expert drew none of a region:", "", *lines])
 
 
 def _region_row(score: CaseScore, region: Region) -> dict[str, float | None]:

@@ -19,6 +19,7 @@ from training.segmenter.cases import AUTO, LAYOUTS, find_cases
 from training.segmenter.evaluate import REGIONS, CaseScore, mean_scores, outline, score_labels
 from training.segmenter.export import Choices, export
 from training.segmenter.folds import read_folds, score_folds
+from training.segmenter.kept_apart import check_kept_apart, write_kept_apart
 from training.segmenter.pictures import overlay
 from training.segmenter.prepared import PreparedCase, cached_cases
 from training.segmenter.provenance import caution
@@ -35,6 +36,11 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--case", action="append", help="only this case; may be repeated")
     parser.add_argument("--layout", choices=LAYOUTS, default=AUTO, help="how the data lie; see docs/training.md")
     parser.add_argument("--subsets", action="store_true", help="each subset of sequences too: 15 times the work")
+    parser.add_argument(
+        "--kept-apart",
+        action="store_true",
+        help="write the figures into the release too; refused where it has seen one of the cases",
+    )
     parser.add_argument("--worst", type=int, default=5, metavar="N", help="pictures of the N worst cases (default 5)")
 
 
@@ -66,11 +72,14 @@ def evaluate(options: argparse.Namespace) -> None:
 
     Raises:
         CaseError: a named case is not there, or a case is unsound.
+        NotKeptApartError: `--kept-apart`, and the release has seen one of the cases.
         ReleaseError: the release cannot be read.
     """
     release = read_release(options.release)
     segmenter = load_segmenter(release, choose_device(options.device))
     cases = _cases(options, segmenter)
+    if options.kept_apart:
+        check_kept_apart(release, [case.name for case in cases])
     worst = _Worst(options.worst)
     scores = [_scored(segmenter, case, worst) for case in cases]
     _say("mean", mean_scores(scores))
@@ -88,6 +97,8 @@ def evaluate(options: argparse.Namespace) -> None:
         worst.draw(options.output, segmenter),
     )
     write_report(options.output, report)
+    if options.kept_apart:
+        write_kept_apart(release, scores)
     print(f"{options.output / 'report.md'}", flush=True)
 
 
