@@ -23,6 +23,12 @@ from training.segmenter.recipe import AugmentationRecipe
 Rng = np.random.Generator
 # Enhancing tumour shows on T1c and oedema on FLAIR: with neither, there is little left to outline.
 NEEDS_ONE_OF = (Role.T1C, Role.FLAIR)
+_ET = 2  # place of enhancing tumour among the regions
+_ENOUGH_VOXELS = 1000  # of normal brain, to match grey values by
+_EDGE = 3  # voxels over which enhancement fades away
+_CYSTS = 0.35  # of the lesions that are given another look; the others are made fainter
+# z-scores of fluid beside those of brain; on FLAIR it may be dark as in ventricles or as grey as brain.
+_FLUID = {Role.T1: (-2.0, -1.0), Role.T1C: (-2.0, -1.0), Role.T2: (1.5, 3.5), Role.FLAIR: (-2.0, 0.5)}
 _SMOOTHEST = 3  # control points per axis of a random smooth field
 
 
@@ -42,6 +48,12 @@ def augment(
         Image and regions of the same shapes.
     """
     image, regions = _flip(image, regions, recipe, rng)
+    if recipe.no_enhancement and rng.random() < recipe.no_enhancement:
+        image, regions = without_enhancement(image, regions, roles)
+    if recipe.other_lesion and rng.random() < recipe.other_lesion:
+        image = (
+            cystic_core(image, regions, roles, rng) if rng.random() < _CYSTS else faint_lesion(image, regions, rng)
+        )
     if rng.random() < recipe.turn_and_scale:
         image, regions = turn_and_scale(image, regions, rng)
     brain = (image != 0).any(dim=0)
@@ -72,6 +84,65 @@ def drop_sequences(image: Tensor, roles: Sequence[Role], rng: Rng) -> Tensor:
         return image
     kept = torch.tensor(subsets[int(rng.integers(len(subsets)))])
     return image * kept.view(-1, 1, 1, 1)
+
+
+def without_enhancement(image: Tensor, regions: Tensor, roles: Sequence[Role]) -> tuple[Tensor, Tensor]:
+    """The same tumour as if it took up no contrast: T1 stands in T1c's place, and enhancing tumour is core.
+
+    Cases without enhancement are few; without them a network learns that a core has some, whatever T1c shows. T1's
+    grey values are brought to T1c's by mean and spread of the brain outside the tumour. Needs T1 and T1c.
+    """
+    if not {Role.T1, Role.T1C} <= set(roles) or not bool(regions[_ET].any()):
+        return image, regions
+    plain, contrasted = image[roles.index(Role.T1)], image[roles.index(Role.T1C)]
+    normal = (contrasted != 0) & (plain != 0) & (regions[0] == 0)
+    if int(normal.sum()) < _ENOUGH_VOXELS:
+        return image, regions
+    (spread, mean), (spread_c, mean_c) = (torch.std_mean(each[normal]) for each in (plain, contrasted))
+    dulled = (plain - mean) / spread.clamp(min=1e-3) * spread_c + mean_c
+    width = 2 * _EDGE + 1
+    share = functional.avg_pool3d(
+        _dilated(regions[_ET] > 0, _EDGE)[None, None].float(), width, stride=1, padding=_EDGE, count_include_pad=False
+    )[0, 0]
+    image, regions = image.clone(), regions.clone()
+    # Only what enhancement can have brightened is taken back: a dark necrosis stays as T1c shows it.
+    image[roles.index(Role.T1C)] = torch.minimum(contrasted, share * dulled + (1 - share) * contrasted)
+    regions[_ET] = 0
+    return image, regions
+
+
+def faint_lesion(image: Tensor, regions: Tensor, rng: Rng) -> Tensor:
+    """The same tumour with less contrast to brain: sequences fade in it towards the mean of the brain outside.
+
+    Either the whole tumour or only its core fades, enhancing tumour excepted: weak lesions and those whose core is as
+    grey as oedema are missed by a network that has seen bright ones only.
+    """
+    share = _soft(regions[int(rng.integers(_ET))] - regions[_ET])
+    normal = (image != 0).any(dim=0) & (regions[0] == 0)
+    if int(normal.sum()) < _ENOUGH_VOXELS:
+        return image
+    result = image.clone()
+    for index in np.flatnonzero(rng.random(len(image)) < 0.7):
+        faded = float(rng.uniform(0.2, 0.7)) * share * (1 - regions[_ET])
+        result[index] = (1 - faded) * image[index] + faded * image[index][normal].mean()
+    return result
+
+
+def cystic_core(image: Tensor, regions: Tensor, roles: Sequence[Role], rng: Rng) -> Tensor:
+    """The same tumour with fluid in the part of its core that does not enhance: dark on T1, bright on T2."""
+    share = _soft(regions[1] - regions[_ET]) * (1 - regions[_ET]) * (image != 0).any(dim=0)
+    amount = float(rng.uniform(0.5, 0.95)) * share
+    result = image.clone()
+    for index, role in enumerate(roles):
+        if role in _FLUID:
+            result[index] = (1 - amount) * image[index] + amount * float(rng.uniform(*_FLUID[role]))
+    return result
+
+
+def _soft(mask: Tensor) -> Tensor:
+    """The mask (Z, Y, X) with edges that rise over five voxels."""
+    pooled: Tensor = functional.avg_pool3d(mask[None, None], 5, stride=1, padding=2, count_include_pad=False)[0, 0]
+    return pooled
 
 
 def _intensity_steps(recipe: AugmentationRecipe) -> list[tuple[float, Callable[[Tensor, Rng], Tensor]]]:

@@ -61,11 +61,12 @@ _HYPHENED = _BratsNames(
 
 @dataclass(frozen=True)
 class Found:
-    """Cases, the layout they lie in, and what a person should know about how they were found."""
+    """Cases, the layout they lie in, what a person should know about how they were found, and who was left out."""
 
     layout: str
     cases: tuple[Case, ...]
     notes: tuple[str, ...] = ()
+    kept_apart: tuple[str, ...] = ()  # names of cases that lie there too, and that the run must not know
 
 
 def find_brats2018(folder: Path) -> tuple[Case, ...]:

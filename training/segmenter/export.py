@@ -17,7 +17,8 @@ from training.releases import write_release
 from training.segmenter.card import Facts, model_card
 from training.segmenter.evaluate import CaseScore, input_of, output_of, score_case
 from training.segmenter.folds import Fold, read_folds, score_folds, tuning_cases
-from training.segmenter.provenance import hashes_of
+from training.segmenter.origin import origin_of
+from training.segmenter.provenance import TRAINED, WATCHED, hashes_of
 from training.segmenter.recipe import SegmenterRecipe
 from training.segmenter.report import metrics_table
 from training.segmenter.subsets import SubsetScore, score_subsets
@@ -102,13 +103,19 @@ def _manifest(
     first = folds[0]
     recipe = first.recipe
     trained = sorted({name for fold in folds for name in fold.split.training})
+    origins = [origin for fold in folds if (origin := origin_of(fold.run))]
+    known = {key: {each for origin in origins for each in origin[key]} for key in (TRAINED, WATCHED)}
+    validating = [case.name for fold in folds for case in fold.validation]
     network: dict[str, Any] = {"architecture": recipe.network.architecture, "members": len(folds)}
     training: dict[str, Any] = {
         "data": recipe.data.description,
         "citation": recipe.data.citation,
         "cases": len(trained),
-        "validation_cases": [case.name for fold in folds for case in fold.validation],
-        "training_case_hashes": hashes_of(trained),
+        WATCHED: [*validating, *sorted(known[WATCHED] - set(validating))],
+        TRAINED: sorted({*hashes_of(trained), *known[TRAINED]}),
+        "began_from": [
+            f"{origin['name']} {origin['version']}, weights {origin['weights_sha256']}" for origin in origins
+        ],
         "split_sha256": first.split.sha256 if len(folds) == 1 else [fold.split.sha256 for fold in folds],
         "command": "python -m training segmenter train --recipe RECIPE --data DIR --run DIR",
         "seed": recipe.seed,

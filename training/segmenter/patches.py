@@ -9,10 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bt_node.domain.geometry import LabelArray
 from bt_node.domain.study import Role
+from bt_node.domain.tumour import LABEL_OF, Region
 from training.segmenter.augment import augment
 from training.segmenter.prepared import PreparedCase, nested_regions
 from training.segmenter.recipe import AugmentationRecipe, SamplingRecipe
+
+_HARDLY = 0.1
 
 
 class PatchSource:
@@ -33,6 +37,8 @@ class PatchSource:
         self._cases, self._roles, self._seed = cases, roles, seed
         self._sampling, self._augmentation = sampling, augmentation
         self._tumour_voxels = [_voxels_by_label(case) for case in cases]
+        hardly = [hardly_enhances(case.labels) for case in cases]
+        self._groups = [[i for i, each in enumerate(hardly) if each == wanted] for wanted in (False, True)]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Images (batch, sequence, Z, Y, X) and regions (batch, 3, Z, Y, X), float32."""
@@ -43,7 +49,7 @@ class PatchSource:
         return torch.stack(images), torch.stack(regions)
 
     def _patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        index = int(rng.integers(len(self._cases)))
+        index = self._index(rng)
         case, by_label = self._cases[index], self._tumour_voxels[index]
         centre = None
         if by_label and rng.random() < self._sampling.tumour_centred:
@@ -53,6 +59,19 @@ class PatchSource:
         image = _padded(case.inputs[(slice(None), *window)].astype(np.float32), self._sampling.patch)
         regions = _padded(nested_regions(case.labels[window]), self._sampling.patch)
         return augment(torch.from_numpy(image), torch.from_numpy(regions), self._roles, self._augmentation, rng)
+
+    def _index(self, rng: np.random.Generator) -> int:
+        """A case; by the recipe's chance one that hardly enhances, where there are both kinds."""
+        if not self._sampling.hardly_enhancing or not all(self._groups):
+            return int(rng.integers(len(self._cases)))
+        group = self._groups[int(rng.random() < self._sampling.hardly_enhancing)]
+        return group[int(rng.integers(len(group)))]
+
+
+def hardly_enhances(labels: LabelArray) -> bool:
+    """Whether less than a tenth of the core (Z, Y, X) is enhancing tumour; also where there is no core."""
+    enhancing = int(np.count_nonzero(labels == LABEL_OF[Region.ET]))
+    return enhancing < _HARDLY * (enhancing + int(np.count_nonzero(labels == LABEL_OF[Region.NCR]))) or not enhancing
 
 
 def _voxels_by_label(case: PreparedCase) -> list[npt.NDArray[np.int16]]:

@@ -40,6 +40,7 @@ class DataRecipe(_Table):
     validation: tuple[str, ...] = ()
     folds: Annotated[int, Field(ge=2)] | None = None
     fold: Annotated[int, Field(ge=0)] = 0
+    kept_apart: tuple[str, ...] = ()  # cases or patients that neither train nor validate: for `evaluate --kept-apart`
     roles: tuple[Role, ...] = (Role.T1, Role.T1C, Role.T2, Role.FLAIR)
 
     @model_validator(mode="after")
@@ -57,6 +58,7 @@ class NetworkRecipe(_Table):
 
     architecture: Literal["unet", "segresnet", "segresnet_vae"]
     arguments: Mapping[str, Any]
+    start_from: Path | None = None  # folder of a release of the same network whose weights are the first
 
 
 class SamplingRecipe(_Table):
@@ -65,6 +67,9 @@ class SamplingRecipe(_Table):
     patch: tuple[Positive, Positive, Positive]  # (Z, Y, X) voxels of 1 mm
     batch: Positive = 2
     tumour_centred: Chance = 0.5
+    hardly_enhancing: Chance = (
+        0.0  # patches from cases with less than a tenth of their core enhancing; 0: as they come
+    )
 
 
 class AugmentationRecipe(_Table):
@@ -80,6 +85,8 @@ class AugmentationRecipe(_Table):
     gamma: Chance = 0.0  # per sequence
     noise: Chance = 0.0
     blur: Chance = 0.0
+    no_enhancement: Chance = 0.0  # T1 in T1c's place, enhancing tumour becomes core
+    other_lesion: Chance = 0.0  # the lesion is made fainter, or its core a cyst
     sequence_dropout: Chance = 0.0  # some sequences are missing, never both FLAIR and T1c
 
 
@@ -96,6 +103,8 @@ class OptimiserRecipe(_Table):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     checkpoint_every: Positive = 50
     validate_every: Positive = 100
+    # Of a region that a patch lacks, Dice with 1 voxel of smoothing is as good as flat; with hundreds it is not.
+    dice_smooth_voxels: Annotated[float, Field(gt=0)] = 1.0
     loss: Literal["dice+bce", "dice"] = "dice+bce"  # cross-entropy of exclusive labels is over the four of them
     compile: bool = False  # torch.compile, on CUDA only: pays after some hundred steps
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from training.runs import hash_of, read_json, write_json
+from training.segmenter.case import CaseError
 from training.segmenter.cases import Case, Found, find_cases
 from training.segmenter.prepared import PreparedCase, cached_cases, check_one_scheme
 from training.segmenter.recipe import DataRecipe, SegmenterRecipe
@@ -34,12 +35,19 @@ class TrainingData:
 
 
 def cases_of(recipe: DataRecipe, data: Path) -> Found:
-    """The cases under `data`, in the recipe's layout.
+    """The cases under `data`, in the recipe's layout, without those that it keeps apart.
 
     Raises:
-        CaseError: see `find_cases`.
+        CaseError: see `find_cases`; or a case to keep apart is not there, and its name may be misspelt.
     """
-    return find_cases(data, recipe.layout, recipe.roles, recipe.label_scheme)
+    found = find_cases(data, recipe.layout, recipe.roles, recipe.label_scheme)
+    wanted = set(recipe.kept_apart)
+    absent = wanted - {name for case in found.cases for name in (case.name, case.group)}
+    if absent:
+        raise CaseError(f"the recipe keeps apart what is not there: {', '.join(sorted(absent))}")
+    patients = {case.group for case in found.cases if {case.name, case.group} & wanted}
+    left = tuple(case for case in found.cases if case.group not in patients)
+    return replace(found, cases=left, kept_apart=tuple(case.name for case in found.cases if case.group in patients))
 
 
 def draw_split(recipe: SegmenterRecipe, cases: Sequence[Case]) -> Split:

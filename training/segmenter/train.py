@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from bt_node.domain.study import Role
+from bt_node.domain.tumour import Region
 from bt_node.infer.device import has_fast_bfloat16
 from bt_node.infer.networks.build import build_network
 from bt_node.infer.segmenter import channels_last
@@ -21,6 +23,7 @@ from training.segmenter.evaluate import REGIONS, mean_scores, score_case, unrele
 from training.segmenter.leaks import check_no_leak
 from training.segmenter.loss import RegionLoss
 from training.segmenter.optimise import laid_out_as, learning_rate, make_optimiser
+from training.segmenter.origin import begin_from
 from training.segmenter.outlook import TIMED_STEPS, memory_in_words, plan_in_words, time_in_words
 from training.segmenter.patches import PatchSource
 from training.segmenter.recipe import SegmenterRecipe
@@ -84,6 +87,8 @@ def train(recipe: SegmenterRecipe, data: Path, run: Path, device: torch.device) 
     print(f"{len(found.cases)} cases in the {found.layout} layout", *found.notes, sep="\n")
     print(plan_in_words(recipe, split, trainer.parameters, device, run), flush=True)
     trainer.resume(run / CHECKPOINT)
+    if recipe.network.start_from is not None and trainer.step == 0:
+        trainer.start(begin_from(recipe.network.start_from, split.validation, found.kept_apart, run))
     prepared = load_data(found.cases, split, recipe, run)
     check_no_leak(prepared.training, prepared.validation)
     claim_run_folder(run, recipe, split)
@@ -104,7 +109,9 @@ class Trainer:
         if recipe.optimiser.compile and device.type == "cuda":  # compiling for the processor costs more than it saves
             self._forward = torch.compile(self._network)
         self._loss = RegionLoss(
-            exclusive=recipe.output.channels == "exclusive", cross_entropy=recipe.optimiser.loss == "dice+bce"
+            exclusive=recipe.output.channels == "exclusive",
+            cross_entropy=recipe.optimiser.loss == "dice+bce",
+            smooth_voxels=recipe.optimiser.dice_smooth_voxels,
         )
 
     @property
@@ -117,6 +124,18 @@ class Trainer:
         """The network with averaged weights: what is validated and released."""
         module: nn.Module = self._average.module
         return module
+
+    def start(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin from another network's weights instead of random ones.
+
+        Raises:
+            RunMismatchError: they are of another network.
+        """
+        try:
+            self._network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise RunMismatchError(f"the weights to start from are of another network: {error}") from error
+        self._average.module.load_state_dict(self._network.state_dict())
 
     def run(self, data: TrainingData, run: Path) -> None:
         """Train to the recipe's last step, writing metrics, curves and checkpoints into the run folder."""
@@ -164,7 +183,7 @@ class Trainer:
         images = images.to(self._device, memory_format=torch.channels_last_3d)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=has_fast_bfloat16(self._device)):
             output = self._forward(images)
-        loss = self._loss(output, regions.to(self._device))
+        loss = self._loss(output, regions.to(self._device), self._counted(images))
         if not torch.isfinite(loss):
             raise DivergedError(f"the loss at step {self.step} is {float(loss.detach())}; lower the learning rate")
         self._optimiser.zero_grad(set_to_none=True)
@@ -174,6 +193,18 @@ class Trainer:
         self._average.update_parameters(self._network)
         self.step += 1
         return float(loss.detach())
+
+    def _counted(self, images: Tensor) -> Tensor | None:
+        """Which regions of which patch teach: enhancing tumour does not where T1c is blank, for it cannot be seen.
+
+        Taught there, a network guesses enhancement from the other sequences, also where T1c shows none.
+        """
+        roles = self._recipe.data.roles
+        if Role.T1C not in roles or self._recipe.output.channels == "exclusive":
+            return None
+        counted = torch.ones((len(images), len(REGIONS)), dtype=torch.bool, device=images.device)
+        counted[:, REGIONS.index(Region.ET)] = images[:, roles.index(Role.T1C)].flatten(1).any(dim=1)
+        return counted
 
     def save(self, path: Path) -> None:
         """Write network, averaged network and optimiser state to one safetensors file."""

@@ -9,12 +9,15 @@ import torch
 from bt_node.domain.study import Role
 from training.segmenter.augment import (
     augment,
+    cystic_core,
     drop_sequences,
+    faint_lesion,
     imperfect_brain_mask,
     thick_slices,
     turn_and_scale,
+    without_enhancement,
 )
-from training.segmenter.patches import PatchSource
+from training.segmenter.patches import PatchSource, hardly_enhances
 from training.segmenter.prepared import PreparedCase, nested_regions
 from training.segmenter.recipe import AugmentationRecipe, SamplingRecipe
 
@@ -141,3 +144,70 @@ def test_a_patch_around_the_tumour_holds_tumour_even_at_the_edge_of_a_small_volu
     assert images.shape == (2, 4, 24, 24, 24)
     assert regions.sum(dim=(1, 2, 3, 4)).tolist() == [3, 3]
     assert (images[:, :, 20:] == 0).all()
+
+
+def test_a_tumour_without_enhancement_looks_like_t1_and_is_labelled_core() -> None:
+    rng = np.random.default_rng(3)
+    regions = torch.zeros(3, 24, 24, 24)
+    for place, margin in enumerate((3, 7, 9)):
+        regions[place, margin:-margin, margin:-margin, margin:-margin] = 1.0
+    image = torch.from_numpy(rng.normal(0, 0.5, (4, 24, 24, 24)).astype(np.float32))
+    image[ROLES.index(Role.T1)] -= 2 * regions[1]
+    image[ROLES.index(Role.T1C)] += 5 * regions[2]
+    dulled, labels = without_enhancement(image, regions, ROLES)
+    t1c, enhancing = ROLES.index(Role.T1C), regions[2] > 0
+    assert dulled[t1c][enhancing].mean() < 0  # as dark as the core is on T1
+    assert torch.equal(dulled[t1c][regions[0] == 0], image[t1c][regions[0] == 0])
+    others = [place for place in range(4) if place != t1c]
+    assert torch.equal(dulled[others], image[others])
+    assert labels[2].sum() == 0
+    assert torch.equal(labels[:2], regions[:2])
+
+
+def test_without_t1_or_enhancement_nothing_is_taken_back() -> None:
+    image, regions = torch.ones(2, 8, 8, 8), torch.ones(3, 8, 8, 8)
+    assert without_enhancement(image, regions, (Role.T1C, Role.FLAIR))[1] is regions
+    regions[2] = 0
+    assert without_enhancement(image, regions, (Role.T1, Role.T1C))[0] is image
+
+
+def test_patches_of_cases_that_hardly_enhance_come_up_as_often_as_asked() -> None:
+    bright, dull = np.full((8, 8, 8), 3, dtype=np.uint8), np.full((8, 8, 8), 1, dtype=np.uint8)
+    assert [hardly_enhances(labels) for labels in (bright, dull, 0 * dull)] == [False, True, True]
+    images = np.ones((4, 8, 8, 8), dtype=np.float16)
+    cases = [PreparedCase(str(place), images, dull if place == 0 else bright) for place in range(10)]
+    sampling = SamplingRecipe(patch=(8, 8, 8), batch=200, hardly_enhancing=0.5)
+    _, regions = PatchSource(cases, ROLES, sampling, AugmentationRecipe(), seed=1).batch(0)
+    dull_ones = int((regions[:, 2].amax(dim=(1, 2, 3)) == 0).sum())
+    assert 60 <= dull_ones <= 140  # a tenth of the cases
+
+
+def test_a_fainter_lesion_stays_where_it_is_and_leaves_enhancement_alone() -> None:
+    image, regions = a_bright_lesion()
+    for seed in range(20):
+        faint = faint_lesion(image, regions, np.random.default_rng(seed))
+        assert torch.equal(faint[:, regions[2] > 0], image[:, regions[2] > 0])
+        assert torch.equal(faint[:, :2], image[:, :2])  # far outside
+        core = (regions[1] > 0) & (regions[2] == 0)
+        assert (faint[:, core] <= image[:, core] + 1e-5).all()
+        assert (faint[:, core] > 0.9).all()  # not gone: normal brain is 0.5, and at most 0.7 of the contrast goes
+
+
+def test_a_cyst_is_dark_on_t1_and_bright_on_t2_inside_the_core_only() -> None:
+    image, regions = a_bright_lesion()
+    for seed in range(20):
+        cyst = cystic_core(image, regions, ROLES, np.random.default_rng(seed))
+        middle = (slice(None), 8, 12, 12)
+        assert cyst[middle][ROLES.index(Role.T1)] < image[middle][ROLES.index(Role.T1)]
+        assert cyst[middle][ROLES.index(Role.T2)] > 1.0
+        assert torch.equal(cyst[:, regions[2] > 0], image[:, regions[2] > 0])
+        assert torch.equal(cyst[:, :2], image[:, :2])
+
+
+def a_bright_lesion() -> tuple[torch.Tensor, torch.Tensor]:
+    """Brain of 0.5 with a lesion of 2.0 in every sequence, and enhancing tumour in the farther half of its core."""
+    regions = torch.zeros(3, 24, 24, 24)
+    regions[0, 4:20, 4:20, 4:20] = 1.0
+    regions[1, 5:19, 5:19, 5:19] = 1.0
+    regions[2, 13:19, 5:19, 5:19] = 1.0
+    return (0.5 + 1.5 * regions[0]).repeat(4, 1, 1, 1), regions

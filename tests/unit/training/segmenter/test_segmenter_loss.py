@@ -72,3 +72,34 @@ def test_dice_alone_leaves_the_cross_entropy_out() -> None:
     unsure = torch.zeros_like(regions)
     difference = RegionLoss()(unsure, regions) - RegionLoss(cross_entropy=False)(unsure, regions)
     assert float(difference) == pytest.approx(float(torch.tensor(2.0).log()), rel=1e-4)
+
+
+def test_a_region_that_does_not_count_costs_nothing_and_teaches_nothing() -> None:
+    regions, loss = nested_cubes(), RegionLoss()
+    logits = logits_of(regions)
+    logits[:, 2] *= -1  # enhancing tumour is wrong everywhere
+    logits.requires_grad_()
+    counted = torch.tensor([[True, True, False]])
+    found = loss([logits, logits[:, :, ::2, ::2, ::2]], regions, counted)
+    found.backward()
+    assert loss(logits, regions, counted) < 0.01
+    assert loss(logits, regions) > 1
+    assert logits.grad is not None
+    assert logits.grad[:, 2].abs().max() == 0
+    assert logits.grad[:, :2].abs().max() > 0
+
+
+def test_what_is_drawn_in_vain_on_a_patch_without_the_region_is_felt() -> None:
+    """With one voxel of smoothing Dice is as bad for 200 voxels as for 100; a little less drawn earns nothing."""
+    empty = torch.zeros(1, 3, 16, 16, 16)
+    earned = {}
+    for voxels in (1.0, 300.0):
+        loss = RegionLoss(cross_entropy=False, smooth_voxels=voxels)
+        costs = []
+        for size in (200, 100):
+            drawn = torch.full_like(empty, -20.0)
+            drawn.view(1, 3, -1)[:, :, :size] = 20.0
+            costs.append(float(loss(drawn, empty)))
+        earned[voxels] = costs[0] - costs[1]
+    assert earned[1.0] < 0.01
+    assert earned[300.0] > 0.1

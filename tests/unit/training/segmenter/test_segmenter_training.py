@@ -23,9 +23,11 @@ from training.segmenter.cases import CaseError, Split, find_brats2018, split_by_
 from training.segmenter.evaluate import REGIONS, outline, score_case, unreleased
 from training.segmenter.export import export
 from training.segmenter.folds import read_run
+from training.segmenter.origin import begin_from
 from training.segmenter.patches import PatchSource
 from training.segmenter.prepared import cached_cases, prepare_case
 from training.segmenter.recipe import RecipeError, SegmenterRecipe, read_recipe
+from training.segmenter.run_folder import cases_of
 from training.segmenter.train import CHECKPOINT, DivergedError, RunMismatchError, Trainer, train
 
 CPU = torch.device("cpu")
@@ -183,6 +185,78 @@ def test_a_loss_that_is_no_number_stops_the_run_before_any_weight_changes(tmp_pa
     with pytest.raises(DivergedError, match="step 0"):
         trainer.train_step(images, torch.zeros(1, 3, 16, 16, 16))
     assert all(map(torch.equal, before, trainer.averaged_network.parameters()))
+
+
+def test_where_t1c_is_blank_enhancing_tumour_teaches_nothing(tmp_path: Path) -> None:
+    recipe = read_recipe(toy_recipe(tmp_path, 5))
+    images = torch.randn((1, 4, 16, 16, 16), generator=torch.Generator().manual_seed(1))
+    without, core = torch.zeros(1, 3, 16, 16, 16), torch.zeros(1, 3, 16, 16, 16)
+    without[:, :2, 4:12, 4:12, 4:12] = core[:, :, 4:12, 4:12, 4:12] = 1.0
+
+    def learnt(given: torch.Tensor, regions: torch.Tensor) -> list[torch.Tensor]:
+        trainer = Trainer(recipe, CPU)
+        trainer.train_step(given, regions)
+        return [parameter.clone() for parameter in trainer.averaged_network.parameters()]
+
+    blank = images.clone()
+    blank[:, recipe.data.roles.index(Role.T1C)] = 0
+    assert all(map(torch.equal, learnt(blank, without), learnt(blank, core)))
+    assert not all(map(torch.equal, learnt(images, without), learnt(images, core)))
+
+
+def test_a_run_goes_on_from_a_release_that_does_not_know_its_cases(
+    finished_run: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    release = export(finished_run, toy_data, tmp_path / "release", CPU)
+    told = release.manifest.training
+    [watched] = told["validation_cases"]
+    text = toy_recipe(tmp_path, 1).read_text(encoding="utf-8")
+    text = text.replace('architecture = "unet"', f'architecture = "unet"\nstart_from = "{release.folder}"')
+    text = text.replace("learning_rate = 2e-2", "learning_rate = 1e-9")
+    path = tmp_path / "next.toml"
+    path.write_text(text.replace("validation_cases = 1", f'validation = ["{watched}"]'), encoding="utf-8")
+    train(read_recipe(path), toy_data, tmp_path / "next", CPU)
+    _, first, _ = read_run(finished_run)
+    _, then, _ = read_run(tmp_path / "next")
+    assert max(float((first[name] - then[name]).abs().max()) for name in first) < 2e-3  # half precision between
+    again = export(tmp_path / "next", toy_data, tmp_path / "again", CPU).manifest.training
+    assert again["began_from"] == [f"toy 0.0, weights {release.identity.weights_sha256}"]
+    assert again["training_case_hashes"] == told["training_case_hashes"]
+
+    trained = next(name for name in NAMES if name != watched)
+    path.write_text(text.replace("validation_cases = 1", f'validation = ["{trained}"]'), encoding="utf-8")
+    with pytest.raises(RunMismatchError, match=f"was trained on or watched with {trained},"):
+        train(read_recipe(path), toy_data, tmp_path / "leaking", CPU)
+
+
+def test_a_release_to_go_on_from_knows_no_case_kept_apart_not_even_by_watching_it(
+    finished_run: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    release = export(finished_run, toy_data, tmp_path / "release", CPU)
+    [watched] = release.manifest.training["validation_cases"]
+    begin_from(release.folder, [watched], ["Brats18_Other_1"], tmp_path)
+    for apart in NAMES:
+        with pytest.raises(RunMismatchError, match=f"watched with {apart},"):
+            begin_from(release.folder, [], [apart], tmp_path)
+
+
+def test_a_patient_kept_apart_is_told_by_the_names_of_all_cases(toy_data: Path, tmp_path: Path) -> None:
+    dates = ("Brats18_Toy_9_1", "Brats18_Toy_9_2")
+    for name in dates:
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for file in (toy_data / NAMES[0]).iterdir():
+            shutil.copy(file, tmp_path / "data" / name / file.name.replace(NAMES[0], name))
+    recipe = read_recipe(toy_recipe(tmp_path, 1)).data.model_copy(update={"kept_apart": ("Brats18_Toy_9",)})
+    found = cases_of(recipe, tmp_path / "data")
+    assert (found.cases, found.kept_apart) == ((), dates)
+
+
+def test_a_case_that_the_recipe_keeps_apart_neither_trains_nor_validates(toy_data: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(toy_recipe(tmp_path, 1))
+    apart = recipe.data.model_copy(update={"kept_apart": (NAMES[1],)})
+    assert [case.name for case in cases_of(apart, toy_data).cases] == [NAMES[0], NAMES[2]]
+    with pytest.raises(CaseError, match="keeps apart what is not there: Nobody"):
+        cases_of(recipe.data.model_copy(update={"kept_apart": ("Nobody",)}), toy_data)
 
 
 def test_a_release_outlines_exactly_what_its_export_measured(
