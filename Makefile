@@ -3,14 +3,15 @@ PYTHON ?= python3.11
 VENV   := .venv
 RUN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-# The suite in two processes, a file each: what a file's tests share is made once, and the slow ones (e2e) come first.
-WORKERS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# A file each, so that what its tests share is made once; the slow ones (e2e) come first. Three processes for two cores,
+# because many tests wait for other programs.
+WORKERS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 PEERS  := orthanc orthanc-dicomweb dcmtk postgresql dcm2niix pixelmed-apps default-jre-headless
 
-
+PODMAN := podman buildah runc netavark aardvark-dns iptables debootstrap
 AUDIT  := .venv-audit
 
-.PHONY: help demo test check audit peers bench viewer format clean
+.PHONY: help demo test check audit peers bench viewer containers format clean
 
 help:
 	@echo "make demo    install, start a node and a fake PACS, send a phantom study, show what came back"
@@ -18,6 +19,7 @@ help:
 	@echo "make test    linters, types, import contracts and the whole test suite (WORKERS= for one process)"
 	@echo "make audit   known vulnerabilities of the pinned dependencies (needs pypi.org; not part of the tests)"
 	@echo "make viewer  OHIF in a browser draws our outlines in the right place (apt: chromium, npm)"
+	@echo "make containers   the image is built and compose.yaml run with podman (apt: $(PODMAN)); needs root, and minutes"
 	@echo "make bench   the figures of bench/README.md"
 
 # Plain pip: other installers resolve torch to gigabytes of CUDA even where there is no GPU.
@@ -36,7 +38,7 @@ check: $(VENV)/.installed
 	$(RUN)/lint-imports
 
 test: check
-	$(RUN)/pytest $(WORKERS) $(PYTEST_ARGS)
+	$(RUN)/pytest $(WORKERS) --durations 15 $(PYTEST_ARGS)
 
 # In an environment of its own, so that the node's stays as pinned. --strict: what could not be looked up is a failure.
 audit:
@@ -57,6 +59,10 @@ viewer: $(VENV)/.installed
 	$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,viewer]"
 	$(MAKE) var/ohif/package/dist
 	BT_NODE_REQUIRE_PEERS=1 $(RUN)/pytest tests/viewer
+
+containers: $(VENV)/.installed
+	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PODMAN)
+	$(SUDO) $(RUN)/pytest -s tests/containers
 
 bench: $(VENV)/.installed
 	$(RUN)/python -m bench

@@ -1,4 +1,4 @@
-"""There is no Docker engine where the tests run, so the Dockerfile's steps are replayed in a clean directory.
+"""The Dockerfile's steps in a clean directory, without a container engine; `make containers` builds the image itself.
 
 What COPY names is copied and nothing else; pip installs the package from it into an environment of its own (the
 dependencies are borrowed from the environment of the tests); then the image's commands run.
@@ -25,7 +25,7 @@ def replay_copies(image: Path) -> None:
         *sources, target = line.split()
         for source in sources:
             origin = REPOSITORY / source
-            destination = image / target
+            destination = image / target.removeprefix("/")
             if origin.is_dir():
                 ignore = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(origin, destination, dirs_exist_ok=True, ignore=ignore)
@@ -47,15 +47,13 @@ def test_the_steps_of_the_dockerfile_give_a_node_that_passes_its_own_check(tmp_p
     python = tmp_path / "venv" / "bin" / "python"
     install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", "."]
     subprocess.run(install, cwd=image, check=True)
-    settings = re.findall(r"(BT_NODE_\w+)=(\S+)", DOCKERFILE)
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith(("BT_NODE_", "PYTHONPATH"))},
-        **{key: value.replace("/var/lib/bt-node", str(home)) for key, value in settings},
-        "BT_NODE_STORAGE__MIN_FREE_MIB": "1",
-        "BT_NODE_DESTINATIONS": "[]",
-    }
+    outer = {key: value for key, value in os.environ.items() if not key.startswith(("BT_NODE_", "PYTHONPATH"))}
+    environment = outer | {"BT_NODE_STORAGE__MIN_FREE_MIB": "1", "BT_NODE_LISTENER__PORT": "0"}
     home.mkdir()
-    base = [tmp_path / "venv" / "bin" / "bt-node", "--config", image / "config.toml"]
+    config = image / "etc" / "bt-node" / "config.toml"
+    places = config.read_text().replace("/var/lib/bt-node", str(home)).replace("/opt/bt-node", str(image))
+    config.write_text(places)
+    base = [tmp_path / "venv" / "bin" / "bt-node", "--config", config]
     for arguments in (["db", "upgrade"], ["models", "list"], ["check"]):
         ran = subprocess.run(
             [*base, *arguments], cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=120
