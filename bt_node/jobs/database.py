@@ -75,8 +75,9 @@ def make_engine(url: str, *, unhurried: bool = False) -> Engine:
     """
     parsed = normalised(url)
     if parsed.get_backend_name() != "sqlite":
-        waits = patience(parsed, unhurried=unhurried)
-        engine = create_engine(parsed, pool_size=10, pool_pre_ping=True, hide_parameters=True, connect_args=waits)
+        # A database in SQL_ASCII would answer in bytes.
+        asked = {"client_encoding": "utf8"} | patience(parsed, unhurried=unhurried)
+        engine = create_engine(parsed, pool_size=10, pool_pre_ping=True, hide_parameters=True, connect_args=asked)
         if not unhurried:
             from bt_node.jobs.patient_connection import Door  # noqa: PLC0415 - SQLite needs no psycopg
 
