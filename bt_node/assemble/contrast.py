@@ -18,7 +18,6 @@ from bt_node.assemble.twins import (
     adds_words,
     are_twins,
     groups_of_twins,
-    has_other_word,
     runs_in_order,
     same_settings,
 )
@@ -46,8 +45,6 @@ class Basis(Enum):
     NUMBERS = (1, "no header names contrast, only SeriesNumber tells before from after")
     NAMED_MORE = (1.8, "no word that is known names contrast, only a later equal acquisition with a longer name")
     NAMED_NUMBERS = (0.9, "no word that is known names contrast, only SeriesNumber and a longer name")
-    DENIED = (1.9, "two equal series name an agent, and only time tells in which of them a word denies it")
-    DENIED_NUMBERS = (0.95, "two equal series name an agent, and only SeriesNumber tells in which a word denies it")
     SILENT_BEFORE = (1.5, "it says nothing about contrast, and the series that do have other settings")
     SILENT = (0, "nothing says whether contrast was given")
 
@@ -112,7 +109,7 @@ def _lone(candidate: Candidate, everything: Sequence[Candidate]) -> Contrast:
 
 
 def _stated_by(candidate: Candidate, *, agent: bool, refused: bool) -> Contrast | None:
-    said, key = _contrast_word(candidate)
+    said, key = next((word for text in candidate.texts if (word := contrast_word(text))[1]), (None, ""))
     element = (
         "ContrastBolusAgentAdministered" if candidate.series.contrast_given is not None else "ContrastBolusAgent"
     )
@@ -131,10 +128,6 @@ def _stated_by(candidate: Candidate, *, agent: bool, refused: bool) -> Contrast 
     return Contrast(False, f"{element} says NO", Basis.STATED) if refused else None
 
 
-def _contrast_word(candidate: Candidate) -> tuple[bool | None, str]:
-    return next((word for text in candidate.texts if (word := contrast_word(text))[1]), (None, ""))
-
-
 def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Verdicts) -> Verdicts:
     """Decide for each T1 whether contrast had been given.
 
@@ -148,7 +141,6 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Ver
     outside = injections(everything, clock)
     said = stated(everything, t1s)
     verdicts = {candidate: said[candidate] for candidate in t1s if candidate in said} | dict(known)
-    _find_denials(verdicts, clock)
     _doubt_early_agents(verdicts, t1s, clock)
     _confront_with_time(verdicts, known, clock)
     _spread_in_time(t1s, verdicts, clock, outside)
@@ -161,24 +153,6 @@ def settle(t1s: Sequence[Candidate], everything: Sequence[Candidate], known: Ver
         if candidate not in verdicts:
             verdicts[candidate] = _silent(candidate, verdicts, clock)
     return verdicts
-
-
-# An agent's name beside a word that denies it: "s/contraste", "prima mdc", "非造影". Not "post" or "+C".
-_AGENT_NOUNS = frozenset({"contrast", "contrast agent", "mdc", "造影", "KM", "Gd", "kontrastlı", "con contraste"})
-
-
-def _find_denials(verdicts: dict[Candidate, Contrast], clock: Clock) -> None:
-    """Where every T1 names an agent: the earliest of equal ones has a word that all others lack, which denies it."""
-    if any(verdict.given is not True or verdict.basis is not Basis.STATED for verdict in verdicts.values()):
-        return
-    named = [candidate for candidate in verdicts if _contrast_word(candidate)[1] in _AGENT_NOUNS]
-    basis = Basis.DENIED if clock.usable else Basis.DENIED_NUMBERS
-    for earliest in [candidate for candidate in named if not has_agent(candidate)]:
-        equal = [other for other in named if other is not earliest and same_settings(other, earliest)]
-        if equal and all(_comes_later(o, earliest, clock) and has_other_word(earliest, o) for o in equal):
-            why = f"{equal[0].name} with the same settings came later and lacks a word that may deny the agent"
-            verdicts[earliest] = Contrast(False, why, basis)
-            verdicts.update({other: replace(verdicts[other], basis=basis) for other in equal})
 
 
 def _doubt_early_agents(verdicts: dict[Candidate, Contrast], t1s: Sequence[Candidate], clock: Clock) -> None:

@@ -79,13 +79,6 @@ def adds_words(later: Candidate, earlier: Candidate) -> bool:
     return bool(before and more) and set(before) < set(after) and not any(meant) and same_settings(later, earlier)
 
 
-def has_other_word(one: Candidate, other: Candidate) -> bool:
-    """Whether the description of the first has a word that the second's has not."""
-    if not (one.texts and other.texts):
-        return False
-    return not set(one.texts[0].split()) <= set(other.texts[0].split())
-
-
 def _name(candidate: Candidate) -> str:
     return without_contrast_words(candidate.texts[0]) if candidate.texts else ""
 
