@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bt_node.domain.errors import BookUnavailableError, SchemaError
-from bt_node.jobs.sqlite_file import LOCK_SECONDS, WRITES, SqliteFile
+from bt_node.jobs.sqlite_file import LOCK_SECONDS, WRITES, SqliteFile, file_trouble_worded
 from bt_node.jobs.tables import SCHEMA_REVISION
 
 __all__ = ["WRITES", "Clock", "Database", "Transaction", "make_engine", "normalised", "patience", "trouble_worded"]
@@ -156,9 +156,12 @@ class Database:
 
         Raises:
             SchemaError: it has none, an older one, or a newer one that does not say so.
+            BookUnavailableError: it cannot be reached.
         """
         file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
-        current = None if file and not Path(file).exists() else self._revision()
+        with file_trouble_worded():
+            missing = file is not None and not Path(file).exists()
+        current = None if missing else self._revision()
         if current != SCHEMA_REVISION and not self._says_that_we_may(current):
             raise SchemaError(current, SCHEMA_REVISION)
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from bt_node.jobs.database import WRITES, make_engine, trouble_worded
+from bt_node.jobs.sqlite_file import file_trouble_worded
 
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "alembic"
 # Any number that nothing else in the database locks: two nodes that start together upgrade one after the other.
@@ -65,19 +66,25 @@ def _settings(connection: Connection) -> Any:
     return settings
 
 
+def _is_there(file: Path, *, create: bool) -> bool:
+    """Whether there is a SQLite file; with `create` it is made, with its folder."""
+    with file_trouble_worded():
+        if create:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # For this account alone; SQLite gives its other files (-wal, -shm) the same mode.
+            file.touch(mode=0o600)
+        return file.exists()
+
+
 @contextmanager
 def _connected(url: str, *, create: bool = True) -> Iterator[Any]:
     """One transaction on the database; None where its SQLite file is missing and should not be created."""
     engine = make_engine(url, unhurried=create)
     file = Path(engine.url.database or "") if engine.dialect.name == "sqlite" else None
     try:
-        if file and not create and not file.exists():
+        if file and not _is_there(file, create=create):
             yield None
             return
-        if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            # For this account alone; SQLite gives its other files (-wal, -shm) the same mode.
-            file.touch(mode=0o600)
         with trouble_worded(), engine.connect() as connection:
             connection.execution_options(**{WRITES: create})
             with connection.begin():

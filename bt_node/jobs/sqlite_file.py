@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,16 @@ _SPARED_SECONDS = 5.0
 _SHORT_SECONDS = 0.1
 _PRIMARY_CODE = 0xFF  # https://www.sqlite.org/rescode.html#primary_result_codes_versus_extended_result_codes
 _TIMEOUT = "bt_node_busy_timeout"
+
+
+@contextmanager
+def file_trouble_worded() -> Iterator[None]:
+    """Word what the file system says of the file or its folder (no rights, read-only) as BookUnavailableError."""
+    try:
+        yield
+    except OSError as failure:
+        why = (failure.strerror or type(failure).__name__).lower()
+        raise BookUnavailableError(f"{failure.filename}: {why}") from failure
 
 
 class SqliteFile:

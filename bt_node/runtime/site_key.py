@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from bt_node.domain.errors import SiteKeyError
-from bt_node.runtime.writable import require_folder
+from bt_node.runtime.writable import is_there, require_folder
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ def check_key(path: Path) -> str:
 
     Raises:
         SiteKeyError: the key cannot be used, or others may read it.
-        NotWritableError: there is none, and none can be made.
+        NotWritableError: there is none and none can be made, or its folder may not be entered.
     """
-    if not path.exists():
+    if not is_there("The site key", path, _REMEDY):
         require_folder("The site key", path.parent, _REMEDY)
         return f"{path} will be made at first use"
     read_key(path)

@@ -43,7 +43,7 @@ from bt_node.runtime.process import Part
 from bt_node.runtime.pulse import ask
 from bt_node.runtime.site_key import check_key
 from bt_node.runtime.tls_checks import check_listener_tls, check_peer_tls
-from bt_node.runtime.writable import require_folder
+from bt_node.runtime.writable import is_there, require_folder
 
 _BOTH = frozenset(Part)
 _LISTENER, _WORKER = frozenset({Part.LISTENER}), frozenset({Part.WORKER})
@@ -179,7 +179,7 @@ def _database(config: Config) -> str:
 def _sqlite_file(file: Path) -> None:
     """SQLite itself calls all of this "unable to open" or "readonly", and only when it writes."""
     what = "The database"
-    if not os.path.lexists(file):
+    if not is_there(what, file, _BOOK_REMEDY):
         return  # `open_book` names `bt-node db upgrade`
     if not file.is_file():
         raise NotWritableError(what, file, "is no file", _BOOK_REMEDY)

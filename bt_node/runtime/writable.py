@@ -22,6 +22,22 @@ def nearest_existing(path: Path) -> Path:
     return next(each for each in (path, *path.parents) if os.path.lexists(each))
 
 
+def is_there(what: str, path: Path, remedy: str) -> bool:
+    """Whether something lies at this path; `os.path.lexists` says no where a folder above may not be entered.
+
+    Raises:
+        NotWritableError: that cannot be told, for want of rights, say.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise NotWritableError(what, path, f"cannot be reached ({why})", remedy) from error
+    return True
+
+
 def require_folder(what: str, folder: Path, remedy: str) -> None:
     """Make sure that files can be made in a folder, or the folder itself where it is not there yet.
 

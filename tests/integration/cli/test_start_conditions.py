@@ -28,6 +28,8 @@ pytestmark = pytest.mark.integration
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 NOBODY_WRITES_HERE = "/sys"  # not even root
+# Root enters every folder by a capability: without it, rights count for root as well.
+AS_ANYBODY = () if os.geteuid() else ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
 
 
 class Node:
@@ -65,7 +67,10 @@ class Node:
         return ran.exit_code, {each["name"]: each for each in json.loads(ran.stdout)}
 
     def serve(self, part: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bt_node", "--config", str(self.file), "serve", part]
+        return self.run("serve", part)
+
+    def run(self, *arguments: str, rights: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        command = [*rights, sys.executable, "-m", "bt_node", "--config", str(self.file), *arguments]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("BT_NODE_")}
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=clean)
 
@@ -260,6 +265,43 @@ def test_check_and_serve_say_the_same(
     assert "started" not in served.stderr.replace("Not started", "")
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "value", "condition", "remedy"),
+    [
+        ("database", "url", "sqlite:///{}/jobs.sqlite", "database", "change [database] url"),
+        ("storage", "spool", "{}/spool", "spool", "change [storage] spool"),
+        ("follow_up", "key_file", "{}/follow-up.key", "follow-up key", "change [follow_up] key_file"),
+        ("models", "folder", "{}/models", "segmenter", "`bt-node models list`"),
+    ],
+)
+def test_a_folder_that_this_account_may_not_enter(  # a volume made for another uid
+    node: Node, table: str, key: str, value: str, condition: str, remedy: str
+) -> None:
+    closed = node.folder / "closed"
+    closed.mkdir(mode=0)
+    node.set(table, key, json.dumps(value.format(closed)))
+    checked, served = (node.run(*words, rights=AS_ANYBODY) for words in (("check", "--json"), ("serve", "all")))
+    said = {each["name"]: each["detail"] for each in json.loads(checked.stdout) if each["stops"]}
+    assert condition in said, "and only what lies in that folder is blamed"
+    assert set(said) <= {condition, "classifier"}  # both releases lie in [models] folder
+    assert remedy in said[condition], said
+    assert "Errno" not in checked.stdout + served.stderr
+    assert (checked.returncode, served.returncode) == (EX_CONFIG, EX_CONFIG)
+    assert f"  - {condition}: {said[condition]}\n" in served.stderr
+
+
+@pytest.mark.parametrize("command", [("db", "upgrade"), ("jobs", "list")])
+def test_other_commands_say_in_words_that_the_database_may_not_be_reached(
+    node: Node, command: tuple[str, str]
+) -> None:
+    (node.folder / "closed").mkdir(mode=0)
+    node.set("database", "url", '"sqlite:///closed/jobs.sqlite"')
+    ran = node.run(*command, rights=AS_ANYBODY)
+    assert ran.returncode == 1
+    assert "closed/jobs.sqlite: permission denied" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_all_that_failed_is_said_at_once_by_one_command(node: Node) -> None:
     with a_spool_that_is_a_file(node), a_classifier_as_segmenter(node), no_sources(node):
         served = node.serve("all")
@@ -305,6 +347,8 @@ def test_serve_all_waits_for_such_a_database(node: Node, monkeypatch: pytest.Mon
         port = probe.getsockname()[1]
     node.set("database", "url", f'"postgresql://node@127.0.0.1:{port}/book"')
     began: list[list[str]] = []
+    for for_good in ("no_core_dumps", "private_umask"):  # they would hold for this process, and for the tests after
+        monkeypatch.setattr(f"bt_node.runtime.permissions.{for_good}", lambda: None)
     monkeypatch.setattr(f"{run_all.__module__}.run_all", lambda arguments: began.append(arguments) or 0)
     ran = CliRunner().invoke(app, ["--config", str(node.file), "serve", "all"])
     assert (ran.exit_code, began) == (0, [["--config", str(node.file)]])
