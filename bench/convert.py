@@ -5,7 +5,7 @@ the same run; the last lines have the ratios.
 
     python -m bench.convert              the phantom as it is (3 to 5.5 mm slices)
     python -m bench.convert --isotropic  the same head brought to 1 mm isotropic volumes first
-    … --classical                        without the brain release: brightness and shape find the brain
+    … --classical                        without deepbet: brightness and shape find the brain
 
 CPU seconds are the figure to compare when other programs share the machine.
 """

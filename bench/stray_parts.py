@@ -7,7 +7,8 @@ On `--data` each BraTS brain is put into a synthetic head, in 5 mm slices (`--th
 node's preparation without registration. On `--heads` (T1c of real heads, the enhancing part outlined) the spacing
 that the files lost is taken to be 0.94 × 0.94 × 6 mm. A line is one connected part of at least 0.1 ml; "inside" is
 what `bt_node.judge.stray_parts` compares with its limit; a part that the segmenter drew is false where the expert's
-outline does not touch it.
+outline does not touch it. Where T1 is missing the node has no second brain; `--heads` makes it all the same, and
+shows why.
 """
 
 from __future__ import annotations
@@ -76,7 +77,11 @@ def told(study: PreparedStudy, outline: BoolArray, truth: BoolArray | None) -> I
 
 def tried(case: _Case, brain: BrainFinder, segmenter: Segmenter) -> None:
     name, volumes, truth, grid = case
-    with mock.patch.object(preparation, "register_all", lambda _, others: {r: reference_report(r) for r in others}):
+    as_made = mock.patch.object(
+        preparation, "register_all", lambda _, others: {r: reference_report(r) for r in others}
+    )
+    always = mock.patch.object(preparation, "_SECOND_BRAIN_NEEDS", Role.T1C)
+    with as_made, always:
         try:
             study = preparation.prepare(volumes, brain.predict)
         except BtNodeError as error:

@@ -27,6 +27,8 @@ BrainProbability = Callable[[Mapping[Role, ImageArray]], ImageArray | None]
 _Voxels = TypeVar("_Voxels", ImageArray, BoolArray)
 
 _REFERENCE_ORDER = (Role.T1C, Role.FLAIR, Role.T2, Role.T1)
+# Without it an enhancing tumour is as bright as fat, and falls out of the brain by brightness.
+_SECOND_BRAIN_NEEDS = Role.T1
 _MARGIN_MM = 5.0
 _OUTLINE_MM = 4.0  # voxels in which the head is looked for
 _GRID_TOLERANCE_MM = 0.01
@@ -140,8 +142,7 @@ def _brain_in(
             second = by_rule.result()
         except BrainMaskError:
             return brain, None, 0.0
-        # Without T1 an enhancing tumour is as bright as fat, and falls out of the brain by brightness.
-        return brain, second if Role.T1 in heads else None, _dice(brain.array, second.array)
+        return brain, second if _SECOND_BRAIN_NEEDS in heads else None, _dice(brain.array, second.array)
 
 
 def _dice(first: BoolArray, second: BoolArray) -> float:
